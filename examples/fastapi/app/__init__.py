@@ -1,0 +1,1 @@
+"""Reference application: items, jobs, files and a periodic tick."""

@@ -1,0 +1,46 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the whole inventory on the controller and reports every error at once."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Report, text_report
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
+from ansible_collections.longshore.stack.plugins.plugin_utils.inventory import InventoryReader, with_origins
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        reader = InventoryReader(task_vars["hostvars"], task_vars["groups"], self._task, self._loader)
+        report = Report()
+        for name in reader.names:
+            check_placeholders(reader.given(name), name, report)
+        hosts = {name: reader.host(name, report) for name in reader.names}
+        find = partial(_find, _search_path(task_vars, self._loader.get_basedir()))
+        files = Files(lambda path: find(os.path.isfile, path), lambda path: find(os.path.isdir, path))
+        problems = with_origins(check(hosts, reader.groups, reader.roles, files, report), reader.given)
+        if problems:
+            return {"failed": True, "changed": False, "msg": text_report(problems), "wrong": [problem.name for problem in problems]}
+        return {"changed": False, "msg": f"The inventory is right: {len(hosts)} hosts.", "wrong": []}
+
+
+def _search_path(task_vars, basedir):
+    """Where relative paths of an inventory may lead: beside the inventory, beside the playbook, the working directory."""
+    inventory = task_vars.get("inventory_dir")
+    return [folder for folder in (inventory, basedir, task_vars.get("playbook_dir"), os.getcwd()) if folder]
+
+
+def _find(folders, test, path):
+    """Whether a path leads to what is asked for from one of the folders; an absolute path does so by itself."""
+    return any(test(os.path.join(folder, os.path.expanduser(path))) for folder in folders)

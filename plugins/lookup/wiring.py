@@ -1,0 +1,90 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: wiring
+author:
+  - longshore contributors (@longshore)
+version_added: 0.1.0
+short_description: What follows from the inventory for the roles of this collection
+description:
+  - The roles ask here for what connects them, so that it is worked out in one place.
+options:
+  _terms:
+    description:
+      - V(routes) - what the edge serves.
+      - V(probes) - a request through the edge for each route, for the module P(longshore.stack.health_probe#module); may have O(ca_path).
+      - V(users) - the applications' users of the service O(of).
+      - V(published) - the ports that the service O(of) publishes on this host.
+      - V(secrets) - the passwords that the service O(of) must know, for the module P(longshore.stack.compose_project#module); needs O(secrets) and O(uid).
+      - V(app) - the application O(of) of C(stack_apps), with C(app_version) taken over.
+      - V(release) - the release of the application O(of), needs O(secrets) and O(image).
+    type: str
+    required: true
+  of:
+    description: Name of the service or the application.
+    type: str
+  secrets:
+    description: Values of the stack's secrets by name, as the module P(longshore.stack.secret#module) returns them.
+    type: dict
+  image:
+    description: C(ref) and C(id) of the application's image, as the module P(longshore.stack.image#module) returns them.
+    type: dict
+  ca_path:
+    description: File with the certificate authority of the edge, where the host does not trust it by itself.
+    type: str
+    default: ""
+  uid:
+    description: Numeric user that the service runs as.
+    type: int
+"""
+
+EXAMPLES = r"""
+- name: Show what the edge serves
+  ansible.builtin.debug:
+    msg: "{{ lookup('longshore.stack.wiring', 'routes') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The answer, one list or dictionary.
+  type: list
+"""
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._release import release_of
+from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        view, of = view_of(variables, self._templar.template), self.get_option("of")
+        answers = {
+            "routes": lambda: _wiring.routes(view),
+            "probes": lambda: _wiring.probes(view, self.get_option("ca_path")),
+            "users": lambda: _wiring.users(view, of),
+            "published": lambda: _wiring.published(view, of),
+            "secrets": lambda: _wiring.service_secrets(view, of, self.get_option("secrets"), self.get_option("uid")),
+            "app": lambda: self._app(view, of),
+            "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),
+        }
+        unknown = [term for term in terms if term not in answers]
+        if unknown:
+            raise AnsibleLookupError(f"wiring: {unknown[0]!r} is unknown; allowed: {', '.join(answers)}")
+        try:
+            return [answers[term]() for term in terms]
+        except _wiring.WiringError as error:
+            raise AnsibleLookupError(str(error)) from error
+
+    @staticmethod
+    def _app(view, name):
+        for app in view.apps:
+            if app["name"] == name:
+                return app
+        raise AnsibleLookupError(f"wiring: no application is called {name!r}; stack_apps has {', '.join(app['name'] for app in view.apps) or 'none'}")

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A compose file as data: hardened, labelled, hashed, written as YAML. Nothing here touches a disk or an engine."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+LABEL_STACK = "stack.longshore.name"
+LABEL_SERVICE = "stack.longshore.service"
+LABEL_CONFIG = "stack.longshore.config"
+
+# What every container gets unless its definition says otherwise (null removes a key).
+HARDENED: dict[str, Any] = {
+    "restart": "unless-stopped",
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "stop_grace_period": "30s",
+    "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
+}
+
+_PLAIN = re.compile(r"^[A-Za-z_/.][A-Za-z0-9_./-]*$")
+# Words that a YAML reader takes for something other than text.
+_RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "nan", "inf", ".", "..", ".nan", ".inf"}
+
+
+def harden(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The service with the hardened defaults below it; a key set to null is left out."""
+    merged = {**copy.deepcopy(HARDENED), **copy.deepcopy(dict(service))}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def literal(value: Any) -> Any:
+    """The value with every `$` doubled: a definition is data, Compose must not interpolate it."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [literal(item) for item in value]
+    return value
+
+
+def is_active(service: Mapping[str, Any]) -> bool:
+    """Whether `up` starts the service: one with profiles (a migration, a tool) waits until somebody runs it."""
+    return not service.get("profiles")
+
+
+def digest(value: Any) -> str:
+    """A short stable hash of any JSON-like value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def mounted_folders(service: Mapping[str, Any]) -> list[str]:
+    """Relative folders of the project that the service mounts, such as `config` for `./config:/etc/x:ro`."""
+    folders = []
+    for volume in service.get("volumes") or []:
+        source = volume.get("source", "") if isinstance(volume, Mapping) else str(volume).split(":", 1)[0]
+        if source.startswith("./"):
+            folders.append(posixpath.normpath(source[2:]))
+    return folders
+
+
+def env_files(service: Mapping[str, Any]) -> list[str]:
+    """Relative paths of the service's env files."""
+    entries = service.get("env_file") or []
+    if isinstance(entries, str):
+        entries = [entries]
+    paths = [entry.get("path", "") if isinstance(entry, Mapping) else entry for entry in entries]
+    return [posixpath.normpath(path) for path in paths]
+
+
+def belongs(path: str, service: Mapping[str, Any]) -> bool:
+    """Whether a file of the project reaches the service, by a mount or as its environment."""
+    if path in env_files(service):
+        return True
+    return any(folder == "." or path == folder or path.startswith(folder + "/") for folder in mounted_folders(service))
+
+
+def assemble(
+    definition: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    reloaded: Mapping[str, Iterable[str]],
+    secrets: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """The whole compose file.
+
+    definition: services, networks and volumes as a role gives them. files: content by relative path. reloaded: for each service
+    the files that it takes over without a restart. secrets: path on the host by name.
+    Every service carries a hash of all that would change how it runs, so that a look at the container tells whether it is current.
+    """
+    networks = definition.get("networks") or {}
+    services = {}
+    for name, raw in (definition.get("services") or {}).items():
+        service = literal(harden(raw))
+        own = [path for path in sorted(files) if belongs(path, raw) and path not in set(reloaded.get(name, ()))]
+        used = sorted(_secret_names(raw))
+        unknown = [secret for secret in used if secret not in secrets]
+        if unknown:
+            raise ValueError(f"service {name} uses the secret {unknown[0]!r}, which is not given; given: {', '.join(sorted(secrets)) or 'none'}")
+        config = digest([service, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
+        service["labels"] = {**(service.get("labels") or {}), **labels, LABEL_CONFIG: config}
+        services[name] = service
+    whole: dict[str, Any] = {"services": services}
+    for key, value in definition.items():
+        if key != "services" and value:
+            whole[key] = literal(value)
+    if secrets:
+        whole["secrets"] = {name: {"file": path} for name, path in sorted(secrets.items())}
+    return whole
+
+
+def _secret_names(service: Mapping[str, Any]) -> set[str]:
+    return {entry["source"] if isinstance(entry, Mapping) else entry for entry in service.get("secrets") or []}
+
+
+def external_networks(definition: Mapping[str, Any]) -> list[str]:
+    """Names of the networks that the project shares with others."""
+    found = []
+    for key, network in (definition.get("networks") or {}).items():
+        if network and network.get("external"):
+            found.append(network.get("name", key))
+    return found
+
+
+def to_yaml(value: Any) -> str:
+    """Block-style YAML of plain data; text is quoted as JSON does wherever a reader might take it for something else."""
+    return "\n".join(_lines(value)) + "\n"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        if _PLAIN.match(value) and value.lower() not in _RESERVED:
+            return value
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, Mapping) and value:
+        out = []
+        for key, item in value.items():
+            if isinstance(item, (Mapping, list, tuple)) and item:
+                out += [f"{_scalar(str(key))}:", *("  " + line for line in _lines(item))]
+            else:
+                out.append(f"{_scalar(str(key))}: {_empty(item)}")
+        return out
+    if isinstance(value, (list, tuple)) and value:
+        out = []
+        for item in value:
+            first, *rest = _lines(item) if isinstance(item, (Mapping, list, tuple)) and item else [_empty(item)]
+            out += [f"- {first}", *("  " + line for line in rest)]
+        return out
+    return [_empty(value)]
+
+
+def _empty(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{}"
+    if isinstance(value, (list, tuple)):
+        return "[]"
+    return _scalar(value)

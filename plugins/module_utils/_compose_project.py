@@ -1,0 +1,453 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One project directory and its containers, brought to what is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils._compose import (
+    LABEL_CONFIG,
+    LABEL_SERVICE,
+    LABEL_STACK,
+    assemble,
+    external_networks,
+    is_active,
+    to_yaml,
+)
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
+
+STATE_FILE = ".longshore.json"
+LOG_LINES = 20
+# A container that started this often within one wait will not come up by waiting.
+CRASHES = 3
+
+
+class ProjectError(Exception):
+    """The project could not be converged; the text is fit for a user."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    name: str
+    value: str
+    uid: int
+    gid: int = 0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is wanted; see the documentation of the module compose_project for each field."""
+
+    stack: str
+    service: str
+    project: str
+    path: str
+    state: str = "present"
+    definition: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
+    secrets_path: str = ""
+    directories: tuple[dict[str, Any], ...] = ()
+    reload: tuple[dict[str, Any], ...] = ()
+    provision: tuple[dict[str, Any], ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    wait_timeout: float = 120.0
+
+    def reloaded_files(self) -> dict[str, list[str]]:
+        return {entry["service"]: entry["files"] for entry in self.reload}
+
+    def reload_hash(self, service: str) -> str:
+        paths = sorted(self.reloaded_files().get(service, []))
+        return hashlib.sha256(b"\0".join(path.encode() + b"\0" + self.files[path][0] for path in paths)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of the project, as the engine shows it."""
+
+    id: str
+    name: str
+    service: str
+    image: str
+    config: str
+    state: str
+    health: str
+    restarts: int
+    exit_code: int
+    restart_policy: str
+    started: str
+    networks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_inspect(cls, data: Mapping[str, Any]) -> Container:
+        labels, state = data["Config"].get("Labels") or {}, data["State"]
+        return cls(
+            id=data["Id"],
+            name=data["Name"].lstrip("/"),
+            service=labels.get("com.docker.compose.service", ""),
+            image=data["Image"],
+            config=labels.get(LABEL_CONFIG, ""),
+            state=state["Status"],
+            health=(state.get("Health") or {}).get("Status", "none"),
+            restarts=data.get("RestartCount", 0),
+            exit_code=state.get("ExitCode", 0),
+            restart_policy=(data["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no",
+            started=state.get("StartedAt", ""),
+            networks=tuple((data.get("NetworkSettings") or {}).get("Networks") or ()),
+        )
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "running" and self.health in ("healthy", "none")
+
+    @property
+    def hopeless(self) -> str:
+        """Why waiting longer is no use, or nothing."""
+        if self.restarts >= CRASHES or self.state == "restarting" and self.restarts:
+            return f"crashed {self.restarts} times (last exit status {self.exit_code})"
+        if self.state in ("exited", "dead") and self.restart_policy == "no":
+            return f"ended with exit status {self.exit_code}"
+        return ""
+
+
+def observe(engine: Engine, project: str) -> list[Container]:
+    """The project's containers; one-off containers of `docker compose run` do not belong to it."""
+    label = f"label=com.docker.compose.project={project}"
+    ids = engine.must(["ps", "--all", "--quiet", "--no-trunc", "--filter", label, "--filter", "label=com.docker.compose.oneoff=False"]).stdout.split()
+    return [Container.from_inspect(item) for item in engine.inspect("container", ids)]
+
+
+def image_ids(engine: Engine, whole: Mapping[str, Any]) -> dict[str, str]:
+    """Image id by service; an image that is not there is left out."""
+    services = {name: service["image"] for name, service in whole["services"].items() if is_active(service)}
+    found: dict[str, str] = {}
+    refs = sorted(set(services.values()))
+    inspected = engine.inspect("image", refs)
+    if len(inspected) == len(refs):
+        found = {ref: item["Id"] for ref, item in zip(refs, inspected)}
+    else:
+        for ref in refs:
+            found.update({ref: item["Id"] for item in engine.inspect("image", [ref])})
+    return {name: found[ref] for name, ref in services.items() if ref in found}
+
+
+def plan(whole: Mapping[str, Any], containers: list[Container], images: Mapping[str, str]) -> dict[str, str]:
+    """What each service needs: unchanged, started, created, recreated or removed."""
+    actions = {}
+    for name, service in whole["services"].items():
+        if not is_active(service):
+            continue
+        mine = [container for container in containers if container.service == name]
+        wanted = int(service.get("scale", 1))
+        current = [c for c in mine if c.config == service["labels"][LABEL_CONFIG] and c.image == images.get(name, c.image)]
+        if not mine:
+            actions[name] = "created"
+        elif len(current) < len(mine) or len(mine) != wanted:
+            actions[name] = "recreated"
+        elif any(c.state != "running" for c in mine):
+            actions[name] = "started"
+        else:
+            actions[name] = "unchanged"
+    for name in sorted({container.service for container in containers} - set(actions)):
+        actions[name] = "removed"
+    return actions
+
+
+@dataclass
+class Outcome:
+    """What one call did; `pending` says that the caller should come back."""
+
+    actions: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    reloaded: list[str] = field(default_factory=list)
+    provisioned: list[str] = field(default_factory=list)
+    containers: list[dict[str, Any]] = field(default_factory=list)
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+    planned: dict[str, str] = field(default_factory=dict)
+    pending: str = ""
+    extra: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        acted = any(action != "unchanged" for action in self.actions.values())
+        return acted or bool(self.files or self.reloaded or self.provisioned or self.extra)
+
+    def act(self, planned: Mapping[str, str]) -> None:
+        """Take over a plan; what an earlier slice of the same work did stays said."""
+        self.actions = {**planned, **{name: done for name, done in self.actions.items() if done != "unchanged" and name in planned}}
+
+    def public(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("actions", "planned", "files", "reloaded", "provisioned", "containers")}
+
+    def carried(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("actions", "files", "before", "after", "extra")}
+
+    def diff(self) -> list[dict[str, str]]:
+        parts = [{"before_header": p, "after_header": p, "before": self.before[p], "after": self.after[p]} for p in self.before]
+        said = [f"{service}: {action}" for service, action in self.actions.items() if action != "unchanged"]
+        said += [f"{service}: reloaded" for service in self.reloaded] + self.extra + self.provisioned
+        return parts + ([{"prepared": "\n".join(said) + "\n"}] if said else [])
+
+
+class Project:
+    """Converges one Spec. Engine, clock and sleep are given, so that a test needs neither."""
+
+    def __init__(self, spec: Spec, engine: Engine, check: bool, clock: Callable[[], float], sleep: Callable[[float], None]):
+        self.spec, self.engine, self.check, self.clock, self.sleep = spec, engine, check, clock, sleep
+        self.folder = Folder(spec.path, check)
+        self.outcome = Outcome()
+
+    def compose(self, *args: str, timeout: float | None = None) -> Any:
+        base = ["compose", "--project-directory", self.spec.path, "-f", os.path.join(self.spec.path, "compose.yaml"), "-p", self.spec.project]
+        return self.engine.run([*base, *args], timeout=timeout)
+
+    def run(self, slice_seconds: float, started: float) -> Outcome:
+        """Converge; when containers are still starting after slice_seconds, come back with `pending` set."""
+        if self.spec.state == "absent":
+            return self._remove()
+        secrets = self._secret_paths()
+        whole = self._whole(secrets)
+        state = self._state()
+        self._write(whole, secrets, state)
+        if self.spec.state == "stopped":
+            return self._stop()
+        if self.spec.state == "prepared":
+            return self._prepared(whole)
+        containers = self._observe()
+        images = self._images(whole)
+        planned = plan(whole, containers, images)
+        self.outcome.act(planned)
+        if self.check:
+            return self._foretell(state, containers)
+        if any(action != "unchanged" for action in planned.values()):
+            self._up(whole, containers, images)
+        pending = self._wait(whole, slice_seconds, started)
+        if pending:
+            self.outcome.pending = pending
+            return self.outcome
+        self._reload(state)
+        self._provision()
+        self._finish(secrets, state)
+        return self.outcome
+
+    # -- what is wanted --------------------------------------------------------------------------------------------------
+
+    def _secret_paths(self) -> dict[str, str]:
+        return {s.name: current_generation(self.spec.secrets_path, s.name, s.value)[0] for s in self.spec.secrets}
+
+    def _whole(self, secrets: Mapping[str, str]) -> dict[str, Any]:
+        contents = {path: content for path, (content, _mode) in self.spec.files.items()}
+        labels = {LABEL_STACK: self.spec.stack, LABEL_SERVICE: self.spec.service, **self.spec.labels}
+        try:
+            return assemble(self.spec.definition, contents, self.spec.reloaded_files(), secrets, labels)
+        except ValueError as error:
+            raise ProjectError(str(error)) from error
+
+    # -- the directory ---------------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.folder.read(STATE_FILE) or b"{}")
+        except ValueError:
+            return {}
+
+    def _write(self, whole: Mapping[str, Any], secrets: Mapping[str, str], state: dict[str, Any]) -> None:
+        for entry in self.spec.directories:
+            if ensure_directory(entry["path"], entry["uid"], entry["gid"], int(entry["mode"], 8), self.check):
+                self.outcome.extra.append(f"directory {entry['path']}")
+        for secret in self.spec.secrets:
+            if Folder(self.spec.secrets_path, self.check, mode=0o700).write(
+                os.path.basename(secrets[secret.name]), secret.value.encode(), 0o400, secret.uid, secret.gid
+            ):
+                self.outcome.extra.append(f"secret {secret.name}")
+        wanted = {"compose.yaml": (to_yaml(whole).encode(), 0o644), **self.spec.files}
+        for path, (content, mode) in wanted.items():
+            old = self.folder.read(path)
+            if self.folder.write(path, content, mode):
+                self._differs(path, old, content)
+        for path in sorted(set(state.get("files", [])) - set(wanted)):
+            old = self.folder.read(path)
+            if old is not None:
+                self.folder.remove(path)
+                self._differs(path, old, None)
+        if not self.check and state.get("files") != sorted(wanted):
+            state["files"] = sorted(wanted)
+            self._save(state)
+
+    def _differs(self, path: str, old: bytes | None, new: bytes | None) -> None:
+        self.outcome.files.append(path)
+        self.outcome.before[path] = (old or b"").decode(errors="replace")
+        self.outcome.after[path] = (new or b"").decode(errors="replace")
+
+    def _save(self, state: Mapping[str, Any]) -> None:
+        self.folder.write(STATE_FILE, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode(), 0o644)
+
+    # -- the containers --------------------------------------------------------------------------------------------------
+
+    def _observe(self) -> list[Container]:
+        try:
+            return observe(self.engine, self.spec.project)
+        except EngineError:
+            if self.check:  # a bare host has no engine yet, and nothing runs on it
+                return []
+            raise
+
+    def _images(self, whole: Mapping[str, Any]) -> dict[str, str]:
+        try:
+            return image_ids(self.engine, whole)
+        except EngineError:
+            if self.check:
+                return {}
+            raise
+
+    def _up(self, whole: Mapping[str, Any], before: list[Container], images: Mapping[str, str]) -> None:
+        missing = [service["image"] for name, service in whole["services"].items() if is_active(service) and name not in images]
+        if missing:
+            raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
+        networks = external_networks(self.spec.definition)
+        there = {item["Name"] for item in self.engine.inspect("network", networks)}
+        for name in networks:
+            if name not in there:
+                self.engine.must(["network", "create", "--label", f"{LABEL_STACK}={self.spec.stack}", name])
+        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
+        if not result.ok:
+            raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
+        self._settle_actions(before)
+
+    def _settle_actions(self, before: list[Container]) -> None:
+        """Say what really happened: Compose also recreates what its own hash finds changed."""
+        old = {container.id: container for container in before}
+        for container in self._observe():
+            if container.service not in self.outcome.actions:
+                continue
+            previous = old.get(container.id)
+            if previous is None:
+                known = any(c.service == container.service for c in before)
+                self.outcome.actions[container.service] = "recreated" if known else "created"
+            elif previous.started != container.started:
+                self.outcome.actions[container.service] = "started"
+
+    def _wait(self, whole: Mapping[str, Any], slice_seconds: float, started: float) -> str:
+        """Wait until all is healthy. Returns what is still waited for, or nothing; raises when it is hopeless or too late."""
+        wanted = {name for name, service in whole["services"].items() if is_active(service)}
+        slice_end = self.clock() + slice_seconds
+        while True:
+            containers = [container for container in self._observe() if container.service in wanted]
+            waiting = [container for container in containers if not container.ready]
+            absent = wanted - {container.service for container in containers}
+            if not waiting and not absent:
+                self.outcome.containers = [self._describe(container) for container in containers]
+                return ""
+            for container in waiting:
+                if container.hopeless:
+                    raise ProjectError(f"{container.name} {container.hopeless}\n{self._logs([container])}")
+            names = ", ".join([*(f"{c.name} ({_condition(c)})" for c in waiting), *(f"{name} (absent)" for name in sorted(absent))])
+            now = self.clock()
+            if now - started > self.spec.wait_timeout:
+                raise ProjectError(f"not healthy after {self.spec.wait_timeout:.0f} s: {names}\n{self._logs(waiting)}")
+            if now > slice_end:
+                return f"waiting for {names}"
+            self.sleep(0.25)
+
+    def _describe(self, container: Container) -> dict[str, Any]:
+        action = self.outcome.actions.get(container.service, "unchanged")
+        return {"service": container.service, "name": container.name, "state": container.state, "health": container.health, "action": action}
+
+    def _logs(self, containers: list[Container]) -> str:
+        parts = []
+        for container in containers:
+            said = self.engine.run(["logs", "--tail", str(LOG_LINES), container.id])
+            text = "\n".join((said.stdout + said.stderr).strip().splitlines()[-LOG_LINES:])
+            parts.append(f"--- last lines of {container.name}:\n{text or '(it logged nothing)'}")
+        return "\n".join(parts)
+
+    # -- without a restart -----------------------------------------------------------------------------------------------
+
+    def _reload(self, state: dict[str, Any]) -> None:
+        applied = state.setdefault("reloaded", {})
+        for entry in self.spec.reload:
+            service, wanted = entry["service"], self.spec.reload_hash(entry["service"])
+            fresh = self.outcome.actions.get(service) in ("created", "recreated", "started")
+            if not fresh and applied.get(service) != wanted:
+                result = self.compose("exec", "-T", service, *entry["command"], timeout=self.spec.wait_timeout)
+                if not result.ok:
+                    raise ProjectError(f"{service} refused its new configuration and keeps the old one: {result.reason()}")
+                self.outcome.reloaded.append(service)
+            if applied.get(service) != wanted:
+                applied[service] = wanted
+                self._save(state)
+
+    def _provision(self, *arguments: str) -> None:
+        for entry in self.spec.provision:
+            result = self.compose("exec", "-T", entry["service"], *entry["command"], *arguments, timeout=self.spec.wait_timeout)
+            if not result.ok:
+                raise ProjectError(f"provisioning of {entry['service']} failed: {result.reason()}")
+            lines = (line.strip() for line in result.stdout.splitlines())
+            self.outcome.provisioned += [line.removeprefix("changed: ") for line in lines if line.startswith("changed: ")]
+
+    def _foretell(self, state: Mapping[str, Any], containers: list[Container]) -> Outcome:
+        for entry in self.spec.reload:
+            service = entry["service"]
+            if self.outcome.actions.get(service) == "unchanged" and state.get("reloaded", {}).get(service) != self.spec.reload_hash(service):
+                self.outcome.reloaded.append(service)
+        if containers and all(action == "unchanged" for action in self.outcome.actions.values()) and all(c.ready for c in containers):
+            self._provision("--check")
+        self.outcome.containers = [self._describe(container) for container in containers]
+        return self.outcome
+
+    def _finish(self, secrets: Mapping[str, str], state: dict[str, Any]) -> None:
+        """What no running container uses any more goes: older generations of the secrets."""
+        keep = {os.path.basename(path) for path in secrets.values()}
+        if self.spec.secrets_path and os.path.isdir(self.spec.secrets_path):
+            for name in sorted(set(os.listdir(self.spec.secrets_path)) - keep):
+                os.unlink(os.path.join(self.spec.secrets_path, name))
+
+    # -- the other states ------------------------------------------------------------------------------------------------
+
+    def _prepared(self, whole: Mapping[str, Any]) -> Outcome:
+        """Everything is written, nothing is started; the plan says what a start would do."""
+        containers = self._observe()
+        self.outcome.planned = plan(whole, containers, self._images(whole))
+        self.outcome.containers = [self._describe(container) for container in containers]
+        return self.outcome
+
+    def _stop(self) -> Outcome:
+        containers = self._observe()
+        running = [container for container in containers if container.state in ("running", "restarting", "paused")]
+        self.outcome.actions = {container.service: "stopped" if container in running else "unchanged" for container in containers}
+        if running and not self.check:
+            result = self.compose("stop")
+            if not result.ok:
+                raise ProjectError(f"docker compose stop of {self.spec.project} failed: {result.reason()}")
+        return self.outcome
+
+    def _remove(self) -> Outcome:
+        containers = self._observe()
+        self.outcome.actions = {container.service: "removed" for container in containers}
+        paths = [path for path in (self.spec.path, self.spec.secrets_path) if path and os.path.exists(path)]
+        self.outcome.extra += [f"removed {path}" for path in paths]
+        if self.check:
+            return self.outcome
+        if containers:
+            if os.path.exists(os.path.join(self.spec.path, "compose.yaml")):
+                result = self.compose("down", "--remove-orphans", "--volumes")
+                if not result.ok:
+                    raise ProjectError(f"docker compose down of {self.spec.project} failed: {result.reason()}")
+            else:
+                self.engine.must(["rm", "--force", "--volumes", *(container.id for container in containers)])
+        for path in paths:
+            shutil.rmtree(path)
+        return self.outcome
+
+
+def _condition(container: Container) -> str:
+    return container.health if container.state == "running" and container.health != "none" else container.state

@@ -1,0 +1,98 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way to the container engine: its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished command said."""
+
+    args: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.rc == 0
+
+    def reason(self) -> str:
+        """The engine's own words, or the exit status when it had none."""
+        return self.stderr.strip() or self.stdout.strip() or f"exit status {self.rc}"
+
+
+class EngineError(Exception):
+    """A command of the engine failed; the text is fit for a user."""
+
+    def __init__(self, message: str, result: Result | None = None):
+        super().__init__(message)
+        self.result = result
+
+
+Runner = Callable[..., Result]
+
+
+def spawn(args: Sequence[str], stdin: str | bytes | None, timeout: float | None, env: dict[str, str], cwd: str | None) -> Result:
+    """Run a command to its end; output that is not UTF-8 is kept readable."""
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    source = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+    done = subprocess.run(list(args), capture_output=True, timeout=timeout, env=env, cwd=cwd, check=False, **source)
+    return Result(tuple(args), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+class Engine:
+    """The `docker` command line. `runner` stands in for it in tests."""
+
+    def __init__(self, binary: str = "docker", env: dict[str, str] | None = None, runner: Runner = spawn):
+        self.binary = binary
+        self.runner = runner
+        # Plain C messages: they are shown to users and searched by callers.
+        self.env = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+
+    def run(self, args: Sequence[str], stdin: str | bytes | None = None, timeout: float | None = None, cwd: str | None = None) -> Result:
+        """Run `docker ARGS`. A command that fails is a Result; one that cannot be run at all is an EngineError."""
+        try:
+            return self.runner([self.binary, *args], stdin=stdin, timeout=timeout, env=self.env, cwd=cwd)
+        except FileNotFoundError as error:
+            raise EngineError(f"{self.binary}: command not found; install the engine first (role longshore.stack.docker)") from error
+        except subprocess.TimeoutExpired as error:
+            raise EngineError(f"docker {' '.join(args[:2])}: no answer within {timeout:g} s") from error
+
+    def must(self, args: Sequence[str], stdin: str | bytes | None = None, timeout: float | None = None, cwd: str | None = None) -> Result:
+        """Like run, but a failure is an EngineError with the engine's own words."""
+        result = self.run(args, stdin=stdin, timeout=timeout, cwd=cwd)
+        if not result.ok:
+            raise EngineError(f"docker {' '.join(args[:2])}: {result.reason()}", result)
+        return result
+
+    def json(self, args: Sequence[str], timeout: float | None = None) -> Any:
+        """The one JSON document that the command prints."""
+        result = self.must(args, timeout=timeout)
+        try:
+            return json.loads(result.stdout)
+        except ValueError as error:
+            raise EngineError(f"docker {' '.join(args[:2])}: answer is not JSON: {result.stdout[:200]!r}", result) from error
+
+    def json_lines(self, args: Sequence[str], timeout: float | None = None) -> list[Any]:
+        """One JSON document for each line, as `--format '{{json .}}'` prints."""
+        result = self.must(args, timeout=timeout)
+        return [json.loads(line) for line in result.stdout.splitlines() if line.strip()]
+
+    def inspect(self, kind: str, names: Sequence[str], timeout: float | None = None) -> list[dict[str, Any]]:
+        """`docker KIND inspect` of what is there; missing names are left out."""
+        if not names:
+            return []
+        result = self.run([kind, "inspect", *names], timeout=timeout)
+        missing = "No such" in result.stderr or "not found" in result.stderr
+        if not result.ok and not missing:
+            raise EngineError(f"docker {kind} inspect: {result.reason()}", result)
+        return json.loads(result.stdout or "[]")

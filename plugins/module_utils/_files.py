@@ -1,0 +1,106 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files and directories of the managed host: read, compared, replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+
+
+class Folder:
+    """A folder that owns the files below it. In check mode it only compares."""
+
+    def __init__(self, path: str, check: bool = False, mode: int = 0o755):
+        self.path, self.check, self.mode = path, check, mode
+
+    def full(self, relative: str) -> str:
+        full = os.path.normpath(os.path.join(self.path, relative))
+        if os.path.isabs(relative) or not full.startswith(self.path.rstrip("/") + "/"):
+            raise ValueError(f"{relative!r} is not a path below {self.path}; give a relative path such as config/app.conf")
+        return full
+
+    def read(self, relative: str) -> bytes | None:
+        """The content, or None where there is no such file."""
+        try:
+            with open(self.full(relative), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, relative: str, content: bytes, mode: int, uid: int = 0, gid: int = 0) -> bool:
+        """Make the file so; True if it was not. The old content stays until the new is complete on the disk."""
+        full = self.full(relative)
+        if self._is(full, content, mode, uid, gid):
+            return False
+        if not self.check:
+            os.makedirs(self.path, mode=self.mode, exist_ok=True)
+            os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
+            replace(full, content, mode, uid, gid)
+        return True
+
+    def remove(self, relative: str) -> None:
+        if not self.check:
+            os.unlink(self.full(relative))
+
+    @staticmethod
+    def _is(full: str, content: bytes, mode: int, uid: int, gid: int) -> bool:
+        try:
+            info = os.lstat(full)
+            if not stat.S_ISREG(info.st_mode) or stat.S_IMODE(info.st_mode) != mode or (info.st_uid, info.st_gid) != (uid, gid):
+                return False
+            with open(full, "rb") as file:
+                return file.read() == content
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def replace(full: str, content: bytes, mode: int, uid: int, gid: int) -> None:
+    """Put the content at the path in one step; nobody sees half of it, nor the wrong mode."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(full), prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchown(file.fileno(), uid, gid)
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, full)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def ensure_directory(path: str, uid: int, gid: int, mode: int, check: bool) -> bool:
+    """Make the directory with owner and mode; True if it was not so. What is inside is left alone."""
+    try:
+        info = os.stat(path)
+        if (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (uid, gid, mode):
+            return False
+    except FileNotFoundError:
+        info = None
+    if not check:
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, uid, gid)
+        os.chmod(path, mode)
+    return True
+
+
+def current_generation(folder: str, name: str, value: str) -> tuple[str, bool]:
+    """Path of the file that holds the secret's value, and whether it is there already.
+
+    A value is never replaced in its file: another value gets the next number, so a container that still runs keeps what it has.
+    """
+    pattern = re.compile(re.escape(name) + r"\.(\d+)$")
+    try:
+        numbers = sorted(int(match[1]) for match in map(pattern.match, os.listdir(folder)) if match)
+    except FileNotFoundError:
+        numbers = []
+    if numbers:
+        newest = os.path.join(folder, f"{name}.{numbers[-1]}")
+        with open(newest, "rb") as file:
+            if file.read() == value.encode():
+                return newest, True
+    return os.path.join(folder, f"{name}.{(numbers[-1] if numbers else 0) + 1}"), False

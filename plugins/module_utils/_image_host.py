@@ -1,0 +1,195 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One slice of getting an image onto the host: look, start or follow the job, keep the record."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
+from ansible_collections.longshore.stack.plugins.module_utils._image import (
+    ARCHIVE,
+    AUTO,
+    BUILD,
+    BUILD_HOST,
+    CA_BUNDLE,
+    Archived,
+    Build,
+    Facts,
+    ImageError,
+    Inputs,
+    Plan,
+    Record,
+    Reference,
+    Wanted,
+    base_ref,
+    decide,
+    environment_file,
+    facts_of,
+    failure,
+    fallback_warning,
+    index_values,
+    progress,
+    proxy_names,
+    read_records,
+    script,
+    write_records,
+)
+from ansible_collections.longshore.stack.plugins.module_utils._job import Job
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PIP_CONFIGS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
+
+
+@dataclass(frozen=True)
+class Host:
+    """The places of the host that are used."""
+
+    work: str = "/var/lib/longshore"
+    bundle: str = BUNDLE
+    pip_configs: tuple[str, ...] = PIP_CONFIGS
+    slice: float = 10
+
+
+def wanted_from(params: Mapping[str, Any], sent: Mapping[str, Any]) -> Wanted:
+    """The task's arguments and what the controller read for them, as one value."""
+    Reference.parse(params["name"])
+    archived = Archived(**sent["archived"]) if sent.get("archived") else None
+    build = None
+    if sent.get("build"):
+        base = params["base"] or (base_ref(sent["base_script"]) if sent.get("base_script") else "")
+        build = Build(base=base, args=params["args"], target=params["target"], dockerfile=params["dockerfile"], **sent["build"])
+    return Wanted(params["name"], params["source"], build, archived)
+
+
+class Slice:
+    """One call of the module."""
+
+    def __init__(self, params: Mapping[str, Any], check: bool, engine: Engine, warn: Callable[[str], None],
+                 host: Host = Host(), environ: Mapping[str, str] = os.environ):  # fmt: skip
+        self.params, self.check, self.engine, self.warn, self.host, self.environ = params, check, engine, warn, host, environ
+        self.sent = params["sent"] or {}
+        self.wanted = wanted_from(params, self.sent)
+        self.repository = Reference.parse(self.wanted.name).repository
+        folder, self.records_file = os.path.split(params["state_path"])
+        self.folder = Folder(folder, check)
+        self.records = read_records(self.folder.read(self.records_file))
+
+    def run(self) -> dict[str, Any]:
+        plan = decide(self.wanted, self.records.get(self.repository), self._facts)
+        if not plan.steps:
+            return self._there(plan.ref, plan.source)
+        if self.check:
+            return {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source, "msg": plan.sentence(self.wanted)}
+        # Everybody who wants the same image by the same way follows the same job.
+        key = hashlib.sha256(repr((plan.steps, self.wanted.name, self.wanted.build_ref, plan.ref)).encode()).hexdigest()[:16]
+        return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")))
+
+    def _facts(self, ref: str) -> Facts | None:
+        try:
+            answers = self.engine.inspect("image", [ref])
+        except EngineError:
+            # On a bare host check mode goes on: what is missing would be installed by then.
+            if self.check:
+                return None
+            raise
+        return facts_of(answers[0], self.repository) if answers else None
+
+    def _follow(self, plan: Plan, job: Job) -> dict[str, Any]:
+        resumed = self.params["resume"].get("job") == job.path
+        if not job.running() and not (job.rc() == 0 or (resumed and job.started())):
+            need = self._need(plan)
+            if need:
+                return {"changed": False, "pending": True, "progress": f"sending the {need}", "need": need}
+            job.start(script(plan, self.wanted, self._inputs()), self._prepare)
+        if not job.wait(self.host.slice):
+            if job.age() > self.params["timeout"]:
+                job.kill()
+                raise ImageError(f"{self.wanted.name}: not done within {self.params['timeout']} s\n{failure(self.wanted, plan, job.read('log'))}")
+            return {"changed": False, "pending": True, "progress": progress(job.read("log")), "resume": {"job": job.path}}
+        log, source, rc = job.read("log"), job.read("source").strip(), job.rc()
+        job.clear()
+        if rc != 0:
+            raise ImageError(failure(self.wanted, plan, log))
+        if self.params["source"] == AUTO and not plan.kept and source == BUILD:
+            self.warn(fallback_warning(self.wanted, log))
+        ref = {BUILD: self.wanted.build_ref, ARCHIVE: plan.ref}.get(source, self.wanted.name)
+        return {**self._there(ref, source), "changed": True}
+
+    def _need(self, plan: Plan) -> str:
+        """What the controller must send before the job can start."""
+        if BUILD in plan.steps and not self.sent.get("files") and not self.sent.get("context_tar"):
+            return "context"
+        if ARCHIVE in plan.steps and not self.sent.get("archive"):
+            return "archive"
+        return ""
+
+    def _inputs(self) -> Inputs:
+        makes_base = self.sent.get("base_script") and not self.params["base"]
+        return Inputs(
+            base_script="base.sh" if makes_base else "",
+            base_lock=os.path.join(self.host.work, "jobs", "base.lock"),
+            archive=self.sent.get("archive") or "",
+            proxies=proxy_names(self.environ),
+            host_args=self._indexes() if self.sent.get("context_tar") else {},
+            # An application is built again and again; its stages are what makes that quick.
+            keep_stages=bool(self.sent.get("context_tar")),
+        )
+
+    def _prepare(self, path: str) -> None:
+        if self.sent.get("base_script"):
+            with open(os.path.join(path, "base.sh"), "w", encoding="utf-8") as file:
+                file.write(self.sent["base_script"])
+        if not self.wanted.build:
+            return
+        target, bundle = os.path.join(path, "context.tar"), "".join(_texts([self.host.bundle])).encode()
+        if self.sent.get("context_tar"):
+            shutil.copyfile(self.sent["context_tar"], target)
+            with tarfile.open(target, "a") as tar:
+                if CA_BUNDLE not in tar.getnames():
+                    # Certificates only: an application may copy its whole context into the image.
+                    _add(tar, CA_BUNDLE, bundle, 0o644)
+            return
+        with tarfile.open(target, "w") as tar:
+            for file in self.sent["files"]:
+                _add(tar, file["path"], file["content"].encode(), 0o755 if file["executable"] else 0o644)
+            _add(tar, f"{BUILD_HOST}/env", environment_file(self._indexes()).encode(), 0o644)
+            _add(tar, f"{BUILD_HOST}/{CA_BUNDLE}", bundle, 0o644)
+
+    def _indexes(self) -> dict[str, str]:
+        return index_values(self.environ, _texts(self.host.pip_configs))
+
+    def _there(self, ref: str, source: str) -> dict[str, Any]:
+        """The result for an image that is there, and its record."""
+        facts = self._facts(ref)
+        if not facts:
+            raise ImageError(f"{self.wanted.name}: {ref} is not there although it was just {source}: does something else on this host remove images?")
+        record = Record(self.wanted.name, source, ref, facts.id, facts.digest)
+        self.records[self.repository] = record
+        changed = self.folder.write(self.records_file, write_records(self.records), 0o644)
+        return {"changed": changed, "ref": ref, "id": facts.id, "digest": facts.digest, "source": source}
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), mode
+    tar.addfile(info, io.BytesIO(content))
+
+
+def _texts(paths) -> list[str]:
+    texts = []
+    for path in paths:
+        try:
+            with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as file:
+                texts.append(file.read())
+        except OSError:
+            continue
+    return texts

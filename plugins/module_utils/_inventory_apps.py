@@ -1,0 +1,315 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the applications of a stack."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
+from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_processes
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import split_image
+
+NEED_GROUPS = {"postgres": ("postgres",), "valkey": ("valkey",), "rabbitmq": ("rabbitmq",), "s3": ("minio", "seaweedfs")}
+RESERVED_APPS = frozenset({*SERVICES, "caddy", "apps", "proxy", "stack", "docker"})
+RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
+
+
+def check_apps(stack: Stack, report: Report) -> None:
+    """Every rule of this file, once for all hosts that see the same applications in the same way."""
+    seen: list[Any] = []
+    for host in stack.hosts.values():
+        apps = host.values.get("stack_apps") or []
+        view = (apps, host.environment, host.values.get("app_version"), [host.values.get(url) for url in NEED_URLS.values()])
+        if not apps or view in seen:
+            continue
+        seen.append(view)
+        unique_names(apps, host, report)
+        databases(apps, host, report)
+        routes(stack, apps, host, report)
+        aliases(apps, host, report)
+        for index, app in enumerate(apps):
+            path = ("stack_apps", element(index, app))
+            for rule in (name, image, build, archive, needs, storage, environment, secrets, user, migration):
+                rule(stack, app, path, host, report)
+            check_processes(app, path, host, report)
+
+
+# -- of all applications together ----------------------------------------------------------------------------------------------
+
+
+def unique_names(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    for found in repeated(app["name"] for app in apps):
+        report.add(("stack_apps", f"[{found}]", "name"), "two applications have this name", value=found, allowed="a name of its own", host=host.name)
+
+
+def databases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    owners: dict[str, str] = {}
+    for app in apps:
+        if "postgres" not in app["needs"] or not app["name"]:
+            continue
+        database = _database(app)
+        if database in owners and owners[database] != app["name"]:
+            report.add(
+                ("stack_apps", f"[{app['name']}]", "database"),
+                f"is the database of {owners[database]} too",
+                value=database,
+                allowed="a database of its own; processes that share one belong to one application",
+                example=f"database: {app['name'].replace('-', '_')}",
+                host=host.name,
+            )
+        owners.setdefault(database, app["name"])
+
+
+def routes(stack: Stack, apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for where, app, process in _processes(apps):
+        for index, route in enumerate(process["routes"]):
+            if not route["host"]:
+                continue
+            path = posixpath.normpath(route["path"] or "/")
+            owner = f"{app['name']}-{process['name']}"
+            known = owners.setdefault((route["host"].lower(), path), owner)
+            if known != owner or (route["host"].lower(), path) in [(other["host"], other["path"]) for other in process["routes"][:index]]:
+                report.add(
+                    (*where, "routes", index),
+                    f"leads to {known} already",
+                    value=f"{route['host']}{path}",
+                    allowed="a host or path of its own",
+                    example=f"routes: [{{host: {process['name']}.{host.values.get('stack_domain')}}}]",
+                    host=host.name,
+                )
+    if owners and not stack.groups.get("proxy"):
+        report.add(
+            "group proxy",
+            f"has no host, and {next(iter(owners.values()))} has routes",
+            allowed="a host that serves the routes",
+            example="proxy: {hosts: {web1: {}}}",
+            host=host.name,
+        )
+
+
+def aliases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    owners: dict[str, str] = {}
+    for where, app, process in _processes(apps):
+        if not app["name"] or not process["name"]:
+            continue
+        alias = _wiring.alias(app["name"], process["name"])
+        known = owners.setdefault(alias, app["name"])
+        if known != app["name"]:
+            report.add(
+                (*where, "name"),
+                f"gives the network name {alias}, which a process of {known} has too",
+                value=process["name"],
+                allowed="another name",
+                example=f"name: {process['name']}2",
+                host=host.name,
+            )
+
+
+# -- of one application --------------------------------------------------------------------------------------------------------
+
+
+def name(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given = app["name"]
+    if given and (not values.NAME.match(given) or len(given) > 30):
+        report.add(
+            (*path, "name"),
+            "cannot be part of directories and networks",
+            value=given,
+            allowed="lower case letters, digits, hyphens; a letter first; at most 30",
+            example="name: shop",
+            host=host.name,
+        )
+    elif given in RESERVED_APPS:
+        report.add((*path, "name"), "is the name of a service", value=given, allowed="a name of its own", example=f"name: {given}-app", host=host.name)
+    if app["processes"] and not stack.groups.get("app"):
+        report.add(
+            "group app",
+            f"has no host, and the application {given} has processes",
+            allowed="a host that runs the applications",
+            example="app: {hosts: {app1: {}}}",
+            host=host.name,
+        )
+
+
+def image(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given, version = app["image"], host.values.get("app_version") or app["version"]
+    example = "image: registry.mycompany.net/shop"
+    if not given:
+        if app["processes"]:
+            report.add((*path, "image"), "is required by an application with processes", allowed="an image without tag", example=example, host=host.name)
+        return
+    base, tag = split_image(given)
+    if tag:
+        report.add(
+            (*path, "image"),
+            "contains a tag or digest",
+            value=given,
+            allowed="the image alone; its tag is version",
+            example=f"image: {base}, version: {'1.4.2' if '@' in given else tag}",
+            host=host.name,
+        )
+    elif "://" in given or given != given.strip() or given != given.lower():
+        report.add((*path, "image"), "is not an image reference", value=given, allowed="lower case, without scheme", example=example, host=host.name)
+    if not version and app["image_source"] == "registry":
+        report.add(
+            (*path, "version"), "is required by image_source: registry", allowed="a tag, here or as -e app_version=", example="version: 1.4.2", host=host.name
+        )
+    elif version and not values.TAG.match(version):
+        report.add(
+            (*path, "version"),
+            "is not a tag",
+            value=version,
+            allowed="letters, digits, dots, hyphens, underscores",
+            example="version: 1.4.2",
+            host=host.name,
+        )
+    elif host.prod and version == "latest":
+        report.add(
+            (*path, "version"),
+            "says nothing about what runs, and stack_environment is prod",
+            value=version,
+            allowed="a version",
+            example="version: 1.4.2",
+            host=host.name,
+        )
+
+
+def build(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given = app["build"]
+    if app["image_source"] != "build":
+        return
+    example = "build: {context: examples/fastapi}"
+    if given is None:
+        report.add((*path, "build"), "is required by image_source: build", allowed="a dictionary with context", example=example, host=host.name)
+    elif given["context"] and not stack.files.is_folder(given["context"]):
+        report.add(
+            (*path, "build", "context"),
+            "this folder is not on the controller",
+            value=given["context"],
+            allowed="an existing folder",
+            example=example,
+            host=host.name,
+        )
+    elif given["context"] and not stack.files.is_file(posixpath.join(given["context"], "Dockerfile")):
+        report.add(
+            (*path, "build", "context"), "has no Dockerfile", value=given["context"], allowed="a folder with a Dockerfile", example=example, host=host.name
+        )
+
+
+def archive(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    if app["image_source"] != "archive":
+        return
+    example = "archive: images/shop-1.4.2.tar"
+    if not app["archive"]:
+        report.add((*path, "archive"), "is required by image_source: archive", allowed="a file on the controller", example=example, host=host.name)
+    elif not stack.files.is_file(app["archive"]):
+        report.add(
+            (*path, "archive"),
+            "this file is not on the controller",
+            value=app["archive"],
+            allowed="a file made by docker save",
+            example=example,
+            host=host.name,
+        )
+
+
+def needs(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    for need in app["needs"]:
+        groups, url = NEED_GROUPS[need], NEED_URLS[need]
+        if not any(stack.groups.get(group) for group in groups) and not host.values.get(url):
+            report.add(
+                (*path, "needs"),
+                f"nothing provides {need}",
+                value=need,
+                allowed=f"a host in the group {' or '.join(groups)}, or {url}",
+                example=f"{groups[-1]}: {{hosts: {{{host.name}: {{}}}}}}",
+                host=host.name,
+            )
+    for need, password in (app["credentials"] or {}).items():
+        if password and need not in app["needs"]:
+            report.add(
+                (*path, "credentials", need),
+                f"is given although the application does not need {need}",
+                allowed=", ".join(app["needs"]) or "nothing",
+                example=f"needs: [{need}]",
+                host=host.name,
+            )
+
+
+def storage(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    if "postgres" in app["needs"] and app["name"]:
+        database = _database(app)
+        if database in RESERVED_DATABASES or database.startswith("pg_"):
+            report.add(
+                (*path, "database"), "is reserved by PostgreSQL", value=database, allowed="a database of its own", example="database: shop", host=host.name
+            )
+        elif not values.IDENTIFIER.match(database):
+            report.add(
+                (*path, "database"),
+                "is not a name of a database",
+                value=database,
+                allowed="lower case letters, digits, underscores; a letter first; at most 63",
+                example="database: shop",
+                host=host.name,
+            )
+    bucket = app["bucket"] or app["name"] or ""
+    if "s3" in app["needs"] and bucket and not values.BUCKET.match(bucket):
+        report.add(
+            (*path, "bucket"),
+            "is not a name of a bucket",
+            value=bucket,
+            allowed="3 to 63 lower case letters, digits, hyphens",
+            example="bucket: shop-files",
+            host=host.name,
+        )
+    for key, need in (("extensions", "postgres"), ("database", "postgres"), ("bucket", "s3")):
+        if app[key] and need not in app["needs"]:
+            report.add(
+                (*path, key), f"is given although the application does not need {need}", allowed=f"only with {need}", example=f"needs: [{need}]", host=host.name
+            )
+
+
+def user(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given = app["user"]
+    if given and not re.match(r"^\d+:\d+$", given):
+        report.add(
+            (*path, "user"), "is not a numeric user and group", value=given, allowed="uid:gid in quotes", example='user: "10001:10001"', host=host.name
+        )
+    elif given and given.split(":")[0] == "0":
+        report.add((*path, "user"), "is root", value=given, allowed="any other user", example='user: "10001:10001"', host=host.name)
+
+
+def migration(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given = app["migration"] or {}
+    if given.get("tool") == "command" and not given.get("command"):
+        report.add(
+            (*path, "migration", "command"),
+            "is required by tool: command",
+            allowed="a list of words",
+            example="migration: {tool: command, command: [flask, db, upgrade]}",
+            host=host.name,
+        )
+    timeout = given.get("timeout")
+    if timeout is not None and not 1 <= timeout <= 86400:
+        report.add((*path, "migration", "timeout"), "is out of range", value=timeout, allowed="1 to 86400 seconds", example="timeout: 300", host=host.name)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------------------
+
+
+def _database(app: dict[str, Any]) -> str:
+    return app["database"] or app["name"].replace("-", "_")
+
+
+def _processes(apps: list[dict[str, Any]]) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
+    for position, app in enumerate(apps):
+        for index, process in enumerate(app["processes"]):
+            yield ("stack_apps", element(position, app), "processes", element(index, process)), app, process

@@ -1,0 +1,167 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the processes of an application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number, positive
+
+CODE_FOLDERS = ("/app", "/src", "/code", "/usr/src/app")
+ENGINE_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+PROCESS_FLOOR = "16M"
+
+
+def check_processes(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    """Every rule of this file."""
+    seen = set()
+    for index, process in enumerate(app["processes"]):
+        where = (*path, "processes", element(index, process))
+        name = process["name"]
+        if name and name in seen:
+            report.add((*where, "name"), "two processes have this name", value=name, allowed="a name of its own", example=f"name: {name}2", host=host.name)
+        seen.add(name)
+        for rule in (form, health, routes, mounts):
+            rule(process, where, host, report)
+        broker(app, process, where, host, report)
+        if host.prod:
+            development(app, process, where, host, report)
+
+
+def form(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    name = process["name"]
+    if name and not values.NAME.match(name):
+        report.add(
+            (*path, "name"),
+            "cannot be part of a network name",
+            value=name,
+            allowed="lower case letters, digits, hyphens; a letter first",
+            example="name: web",
+            host=host.name,
+        )
+    port_number((*path, "port"), process["port"], host.name, report)
+    memory_size((*path, "memory"), process["memory"], PROCESS_FLOOR, host.name, report)
+    positive((*path, "cpus"), process["cpus"], host.name, report, "cpus: 1.0")
+    replicas = process["replicas"]
+    if replicas is not None and not 0 <= replicas <= 100:
+        report.add((*path, "replicas"), "is out of range", value=replicas, allowed="0 to 100", example="replicas: 2", host=host.name)
+    elif process["singleton"] and replicas is not None and replicas > 1:
+        report.add(
+            (*path, "replicas"), "is above 1, and singleton is true", value=replicas, allowed="1, or singleton: false", example="replicas: 1", host=host.name
+        )
+    grace = process["stop_grace"]
+    if grace is not None and not 0 <= grace <= 3600:
+        report.add((*path, "stop_grace"), "is out of range", value=grace, allowed="0 to 3600 seconds", example="stop_grace: 30", host=host.name)
+
+
+def health(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    given = process["health"] or {}
+    where = (*path, "health")
+    if given.get("path") and given.get("command"):
+        report.add(where, "has path and command", allowed="one of them", example="health: {path: /health}", host=host.name)
+    if given.get("path") and not process["port"]:
+        report.add((*where, "path"), "needs a port to ask at", value=given["path"], allowed="a process with port", example="port: 8000", host=host.name)
+    if given.get("path") and not given["path"].startswith("/"):
+        report.add(
+            (*where, "path"), "does not start with /", value=given["path"], allowed="a path", example=f"path: /{given['path'].strip('/')}", host=host.name
+        )
+    for key, lowest in (("interval", 1), ("timeout", 1), ("retries", 1), ("start_period", 0)):
+        number = given.get(key)
+        if number is not None and not lowest <= number <= 3600:
+            report.add((*where, key), "is out of range", value=number, allowed=f"{lowest} to 3600", example=f"{key}: 5", host=host.name)
+
+
+def routes(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    if process["routes"] and not process["port"]:
+        report.add((*path, "port"), "is required by routes", allowed="the port that the process listens on", example="port: 8000", host=host.name)
+    for index, route in enumerate(process["routes"]):
+        where = (*path, "routes", index)
+        name, target = route["host"], route["path"]
+        if name and not values.is_dns_name(name):
+            report.add(
+                (*where, "host"),
+                "is not a DNS name",
+                value=name,
+                allowed="a name without scheme, port and path",
+                example="host: shop.mycompany.net",
+                host=host.name,
+            )
+        elif name and host.values.get("stack_tls") == "acme" and values.is_below(name, values.LOCAL_DOMAINS):
+            report.add(
+                (*where, "host"),
+                "no public authority gives a certificate for it, and stack_tls is acme",
+                value=name,
+                allowed="a public name",
+                example="host: shop.mycompany.net",
+                host=host.name,
+            )
+        if target and not target.startswith("/"):
+            report.add((*where, "path"), "does not start with /", value=target, allowed="a path", example=f"path: /{target}", host=host.name)
+
+
+def mounts(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    taken: set[str] = set()
+    targets = [((*path, "mounts", index, "target"), mount["target"]) for index, mount in enumerate(process["mounts"])]
+    targets += [((*path, "writable", index), folder) for index, folder in enumerate(process["writable"])]
+    for where, target in targets:
+        if not target:
+            continue
+        plain = target.rstrip("/") or "/"
+        if not target.startswith("/"):
+            report.add(where, "is not an absolute path", value=target, allowed="a path that starts with /", example=f"/{target}", host=host.name)
+        elif plain in ("/", "/proc", "/sys", "/dev", "/etc"):
+            report.add(where, "would hide the container's own files", value=target, allowed="a folder of its own", example="/media", host=host.name)
+        elif values.is_inside(plain, "/run/secrets") or plain == "/run":
+            report.add(where, "would hide the secrets in /run/secrets", value=target, allowed="another folder", example="/media", host=host.name)
+        elif plain in taken:
+            report.add(where, "is used by another mount of the process", value=target, allowed="a folder of its own", example=f"{plain}2", host=host.name)
+        taken.add(plain)
+    for index, mount in enumerate(process["mounts"]):
+        source = mount["source"] or "/x"
+        where = (*path, "mounts", index, "source")
+        if not source.startswith("/"):
+            report.add(where, "is not an absolute path", value=source, allowed="a folder of the host", example="source: /srv/media", host=host.name)
+        elif source.rstrip("/") in ENGINE_SOCKETS or source == "/":
+            report.add(where, "gives the process control of the host", value=source, allowed="a folder", example="source: /srv/media", host=host.name)
+
+
+def broker(app: dict[str, Any], process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    """A Celery process needs a broker, from the stack or from the application's own variables."""
+    command = process["command"] or []
+    own = {*(app["env"] or {}), *(app["secrets"] or {}), *(process["env"] or {}), *map(str, (app["env_names"] or {}).values())}
+    if any(word.rsplit("/", 1)[-1] == "celery" for word in command) and "CELERY_BROKER_URL" not in own and not {"rabbitmq", "valkey"} & set(app["needs"]):
+        report.add(
+            (*path, "command"),
+            "runs Celery, and the application has no broker",
+            allowed="rabbitmq in needs, or an own CELERY_BROKER_URL",
+            example="needs: [rabbitmq]",
+            host=host.name,
+        )
+
+
+def development(app: dict[str, Any], process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    """What only fits a developer's machine."""
+    if "--reload" in (process["command"] or []):
+        report.add(
+            (*path, "command"),
+            "reloads source code, and stack_environment is prod",
+            value="--reload",
+            allowed="a command for production",
+            example="command: [gunicorn, ...]",
+            host=host.name,
+        )
+    context = (app["build"] or {}).get("context") or ""
+    for index, mount in enumerate(process["mounts"]):
+        source, target = mount["source"] or "", (mount["target"] or "").rstrip("/")
+        if target in CODE_FOLDERS or (context.startswith("/") and source.startswith("/") and values.is_inside(source, context)):
+            report.add(
+                (*path, "mounts", index),
+                "mounts source code, and stack_environment is prod",
+                value=f"{source}:{target}",
+                allowed="mounts of data only",
+                example="mounts: [{source: /srv/media, target: /media}]",
+                host=host.name,
+            )

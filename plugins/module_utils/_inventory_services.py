@@ -1,0 +1,175 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about the services: images, sizes, ports, passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
+from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Report, Stack
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import concerns
+
+MEMORY_FLOORS = {"postgres": "128M", "rabbitmq": "256M", "minio": "256M", "seaweedfs": "128M"}
+MEMORY_FLOOR = "16M"
+SECRET_ENDINGS = ("_password", "_secret", "_secret_key", "_token")
+
+
+def check_services(stack: Stack, report: Report) -> None:
+    """Every rule of this file."""
+    for host in stack.hosts.values():
+        for rule in (archives, sizes, images, published_ports):
+            rule(stack, host, report)
+        if host.prod:
+            passwords(host, report)
+
+
+def archives(stack: Stack, host: Host, report: Report) -> None:
+    folder = host.values.get("stack_image_archives") or ""
+    if folder and not stack.files.is_folder(folder):
+        example = "stack_image_archives: images"
+        report.add("stack_image_archives", "this folder is not on the controller", value=folder, allowed="an existing folder", example=example, host=host.name)
+    for name, role in _service_options(stack, host, "_image_source"):
+        variable = f"{name.removesuffix('_source')}_archive"
+        file = host.values.get(variable) or ""
+        example = f"{variable}: images/{role}.tar"
+        if file and not stack.files.is_file(file):
+            report.add(variable, "this file is not on the controller", value=file, allowed="a file made by docker save", example=example, host=host.name)
+        elif not file and not folder and role != "stack" and host.values.get(name) == "archive":
+            allowed = "a file made by docker save, or a folder of them in stack_image_archives"
+            report.add(variable, f"is required by {name}: archive", allowed=allowed, example=example, host=host.name)
+
+
+def sizes(stack: Stack, host: Host, report: Report) -> None:
+    for name, role in _service_options(stack, host, "_memory"):
+        memory_size(name, host.values.get(name), MEMORY_FLOORS.get(role, MEMORY_FLOOR), host.name, report)
+        limit = values.size(host.values.get(name))
+        for part in (f"{role}_maxmemory", f"{role}_shared_buffers"):
+            inner = values.size(host.values.get(part)) if host.values.get(part) else None
+            if limit and inner and inner >= limit:
+                report.add(
+                    part,
+                    f"does not fit into {name} ({host.values[name]})",
+                    value=host.values[part],
+                    allowed=f"less than {name}",
+                    example=f"{part}: {limit // 2**21}M",
+                    host=host.name,
+                )
+    for name, _role in _service_options(stack, host, "_cpus"):
+        positive(name, host.values.get(name), host.name, report, f"{name}: 1.0")
+    for name, _role in _service_options(stack, host, "_port"):
+        port_number(name, host.values.get(name), host.name, report)
+    timeout = host.values.get("stack_wait_timeout")
+    if timeout is not None and not 10 <= timeout <= 3600:
+        report.add("stack_wait_timeout", "is out of range", value=timeout, allowed="10 to 3600 seconds", example="stack_wait_timeout: 300", host=host.name)
+
+
+def images(stack: Stack, host: Host, report: Report) -> None:
+    for name, role in _service_options(stack, host, "_image"):
+        image = host.values.get(name)
+        if not image or name != f"{role}_image":
+            continue
+        _base, tag = split_image(image)
+        if any(letter.isspace() for letter in image) or "://" in image:
+            report.add(name, "is not an image reference", value=image, allowed="name:tag", example=f"{name}: {role}:1.2.3", host=host.name)
+        elif host.prod and tag in ("", "latest"):
+            report.add(
+                name,
+                "does not say which version, and stack_environment is prod",
+                value=image,
+                allowed="an image with a version as its tag, or with a digest",
+                example=f"{name}: {image.split(':')[0]}:1.2.3",
+                host=host.name,
+            )
+
+
+def published_ports(stack: Stack, host: Host, report: Report) -> None:
+    used: dict[int, str] = {}
+    if "proxy" in host.groups:
+        wanted = [("stack_http_port", host.values.get("stack_http_port")), ("stack_https_port", host.values.get("stack_https_port"))]
+    else:
+        wanted = []
+    view = stack.view(host)
+    for service in SERVICES:
+        if service in host.groups and _wiring.published(view, service):
+            wanted.append((f"{service}_port", host.values.get(f"{service}_port")))
+    for name, port in wanted:
+        if port in used:
+            report.add(
+                name,
+                f"clashes with {used[port]} on the same host",
+                value=port,
+                allowed="a port that nothing else publishes",
+                example=f"{name}: {port + 1 if port < 65535 else 1024}",
+                host=host.name,
+            )
+        elif port is not None:
+            used[port] = name
+
+
+def passwords(host: Host, report: Report) -> None:
+    """Only what the user gave: a password that the stack makes is good."""
+    owners: dict[str, str] = {}
+    for name in sorted(host.given):
+        password = host.values.get(name)
+        if not name.endswith(SECRET_ENDINGS) or not isinstance(password, str) or not password:
+            continue
+        stem = name[: -len(next(ending for ending in SECRET_ENDINGS if name.endswith(ending)))]
+        users = (str(host.values.get(f"{stem}_user") or ""), stem)
+        check_password((name,), password, users, owners, host.name, report)
+    for app in host.values.get("stack_apps") or []:
+        app_name = app.get("name") or ""
+        for need, password in (app.get("credentials") or {}).items():
+            if password:
+                check_password(("stack_apps", f"[{app_name}]", "credentials", need), password, (app_name,), owners, host.name, report)
+
+
+def check_password(path: tuple, password: str, users: tuple[str, ...], owners: dict[str, str], host: str, report: Report) -> None:
+    name = ".".join(part for part in path if not part.startswith("["))
+    example = f'{path[-1]}: ""'
+    allowed = f"at least {values.SHORTEST_PASSWORD} characters, or empty: one is made and kept"
+    weak = values.weakness(password, users)
+    if weak:
+        report.add(path, f"{weak}, and stack_environment is prod", value=password, allowed=allowed, example=example, host=host)
+    elif password in owners:
+        report.add(path, f"is the same as {owners[password]}, and stack_environment is prod", value=password, allowed=allowed, example=example, host=host)
+    owners.setdefault(password, name)
+
+
+def memory_size(path: Any, memory: Any, floor: str, host: str, report: Report) -> None:
+    if memory is None:
+        return
+    found = values.size(memory)
+    last = path if isinstance(path, str) else path[-1]
+    if found is None:
+        report.add(path, "is not a memory size", value=memory, allowed="a number and one of K, M, G", example=f"{last}: 512M", host=host)
+    elif found < (values.size(floor) or 0):
+        report.add(path, "is too little memory to start", value=memory, allowed=f"{floor} or more", example=f"{last}: 512M", host=host)
+
+
+def positive(path: Any, number: Any, host: str, report: Report, example: str) -> None:
+    if number is not None and number <= 0:
+        report.add(path, "is not above zero", value=number, allowed="a number above 0", example=example, host=host)
+
+
+def port_number(path: Any, port: Any, host: str, report: Report) -> None:
+    if isinstance(port, int) and not 1 <= port <= 65535:
+        last = path if isinstance(path, str) else path[-1]
+        report.add(path, "is not a port", value=port, allowed="1 to 65535", example=f"{last}: 8000", host=host)
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """Name and tag (or digest) of an image reference; a registry's port is no tag."""
+    if "@" in image:
+        name, _at, digest = image.partition("@")
+        return name, digest
+    head, colon, tag = image.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (image, "")
+
+
+def _service_options(stack: Stack, host: Host, ending: str) -> Iterator[tuple[str, str]]:
+    for role in stack.roles.values():
+        if concerns(role.name, host):
+            yield from ((name, role.name) for name in role.options if name.endswith(ending))

@@ -1,0 +1,310 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What follows from the inventory: who talks to whom, at which address, as which user. Pure; nothing is asked for twice."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+# By service: the variable with its port, the variable with its address when it is managed elsewhere, and the variable
+# with the password of its administrator.
+SERVICES: dict[str, dict[str, Any]] = {
+    "postgres": {"port": ("postgres_port", 5432), "external": "postgres_external_url", "admin": "postgres_password"},
+    "valkey": {"port": ("valkey_port", 6379), "external": "valkey_external_url", "admin": "valkey_password"},
+    "rabbitmq": {"port": ("rabbitmq_port", 5672), "external": "rabbitmq_external_url", "admin": "rabbitmq_password"},
+    "minio": {"port": ("minio_port", 9000), "external": "s3_external_url", "admin": "minio_root_password"},
+    "seaweedfs": {"port": ("seaweedfs_port", 8333), "external": "s3_external_url", "admin": "seaweedfs_admin_secret_key"},
+}
+S3_SERVICES = ("minio", "seaweedfs")
+NEEDS = ("postgres", "valkey", "rabbitmq", "s3")
+
+
+class WiringError(Exception):
+    """The inventory does not say what is needed; the text is fit for a user."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The inventory as one host sees it. `of(host, variable, default)` reads a variable of any host."""
+
+    host: str
+    groups: Mapping[str, Sequence[str]]
+    of: Callable[[str, str, Any], Any]
+
+    def hosts(self, service: str) -> list[str]:
+        return list(self.groups.get(service) or [])
+
+    def own(self, variable: str, default: Any = None) -> Any:
+        return self.of(self.host, variable, default)
+
+    def at(self, service: str, variable: str, default: Any = None) -> Any:
+        """The variable as the host of the service has it, so that a password may live in that group alone."""
+        hosts = self.hosts(service)
+        value = self.of(hosts[0], variable, None) if hosts else None
+        return value if value not in (None, "") else self.own(variable, default)
+
+    @property
+    def apps(self) -> list[Mapping[str, Any]]:
+        """The applications; `app_version` (with `app_name` where there are several) wins over a version in the inventory."""
+        apps = list(self.own("stack_apps") or [])
+        version, name = self.own("app_version"), self.own("app_name")
+        if not version:
+            return apps
+        if not name and len(apps) != 1:
+            raise WiringError(f"app_version={version} needs app_name; allowed: {', '.join(app['name'] for app in apps) or 'no application is defined'}")
+        return [{**app, "version": version} if name in (None, "", app["name"]) else app for app in apps]
+
+    def address(self, host: str) -> str:
+        return self.of(host, "stack_address", None) or self.of(host, "ansible_host", None) or host
+
+
+def concrete(view: View, need: str) -> str:
+    """The service behind a need: `s3` is minio or seaweedfs, whichever has hosts."""
+    if need != "s3":
+        return need
+    return next((service for service in S3_SERVICES if view.hosts(service)), "minio")
+
+
+def endpoint(view: View, need: str) -> dict[str, Any]:
+    """How this host reaches a service: host, port, scheme, and where it comes from (network, address or external)."""
+    service = concrete(view, need)
+    if service not in SERVICES:
+        raise WiringError(f"unknown service {need!r}; known: {', '.join([*SERVICES, 's3'])}")
+    facts = SERVICES[service]
+    port = int(view.at(service, *facts["port"]))
+    external = view.own(facts["external"]) or ""
+    if external:
+        parts = urlsplit(external)
+        known = {"https": 443, "http": 80, "rediss": 6379, "amqps": 5671}
+        return {"via": "external", "scheme": parts.scheme, "host": parts.hostname, "port": parts.port or known.get(parts.scheme, port), "url": external}
+    hosts = view.hosts(service)
+    if not hosts:
+        group = need if need != "s3" else "minio or seaweedfs"
+        raise WiringError(f"nothing provides {need}: put a host into the group {group}, or set {facts['external']}")
+    if view.host in hosts:
+        return {"via": "network", "scheme": "", "host": service, "port": facts["port"][1]}
+    return {"via": "address", "scheme": "", "host": view.address(hosts[0]), "port": port}
+
+
+def consumers(view: View, service: str) -> list[str]:
+    """The hosts whose containers talk to the service."""
+    need = "s3" if service in S3_SERVICES else service
+    return sorted(view.hosts("app")) if any(need in (app.get("needs") or []) for app in view.apps) else []
+
+
+def published(view: View, service: str) -> list[str]:
+    """Published ports of the service on this host: none unless another host needs it, then on the private address alone."""
+    if all(host == view.host for host in consumers(view, service)):
+        return []
+    variable, inside = SERVICES[service]["port"]
+    return [f"{view.address(view.host)}:{int(view.own(variable, inside))}:{inside}"]
+
+
+# -- users and secrets -------------------------------------------------------------------------------------------------------
+
+
+def users(view: View, need: str) -> list[dict[str, Any]]:
+    """The applications' users of a service, each with the name of its secret and what it owns."""
+    found = []
+    for app in view.apps:
+        if need in (app.get("needs") or []):
+            name = app.get("database") or app["name"].replace("-", "_") if need == "postgres" else app["name"]
+            found.append(
+                {
+                    "app": app["name"],
+                    "name": name,
+                    "secret": secret_name(need, app["name"]),
+                    "extensions": list(app.get("extensions") or []),
+                    "bucket": app.get("bucket") or app["name"],
+                }
+            )
+    return found
+
+
+def service_secrets(view: View, service: str, values: Mapping[str, str], uid: int) -> list[dict[str, Any]]:
+    """The passwords that a service must know, the administrator's first, in the form that compose_project takes."""
+    need = "s3" if service in S3_SERVICES else service
+    names = [secret_name(need, "admin"), *(user["secret"] for user in users(view, need))]
+    return [{"name": name, "value": values[name], "uid": uid} for name in names]
+
+
+def secret_name(need: str, owner: str) -> str:
+    return f"{need}_{owner}"
+
+
+def own_secret_name(app: str, variable: str) -> str:
+    return f"app_{app}_{variable}"
+
+
+def secrets(view: View) -> dict[str, str]:
+    """Every secret of the stack by name; empty where the inventory gives none, so that one is made."""
+    found: dict[str, str] = {}
+    for service, facts in SERVICES.items():
+        if view.hosts(service):
+            found[secret_name("s3" if service in S3_SERVICES else service, "admin")] = str(view.at(service, facts["admin"]) or "")
+    for app in view.apps:
+        given = app.get("credentials") or {}
+        for need in app.get("needs") or []:
+            if not view.own(SERVICES[concrete(view, need)]["external"]):
+                found[secret_name(need, app["name"])] = str(given.get(need) or "")
+        for variable, value in (app.get("secrets") or {}).items():
+            found[own_secret_name(app["name"], variable)] = str(value or "")
+    return found
+
+
+# -- what an application is given --------------------------------------------------------------------------------------------
+
+
+def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The variables of an application: `env` in the open, `secrets` as secrets. Stack first, the application's own win."""
+    env: dict[str, str] = {"APP_NAME": app["name"], "APP_VERSION": str(app.get("version", "")), "APP_ENVIRONMENT": view.own("stack_environment", "")}
+    hidden: dict[str, str] = {}
+    for need in app.get("needs") or []:
+        where = endpoint(view, need)
+        if where["via"] == "external":
+            hidden.update(_external(need, where))
+            continue
+        user = next(entry for entry in users(view, need) if entry["app"] == app["name"])
+        open_part, secret_part = _GIVEN[need](where, user, values[user["secret"]])
+        env.update(open_part)
+        hidden.update(secret_part)
+    renamed = dict(app.get("env_names") or {})
+    env = {renamed.get(name, name): value for name, value in env.items()}
+    hidden = {renamed.get(name, name): value for name, value in hidden.items()}
+    for variable in app.get("secrets") or {}:
+        hidden[variable] = values[own_secret_name(app["name"], variable)]
+    for variable, value in (app.get("env") or {}).items():
+        hidden.pop(variable, None)
+        env[variable] = _text(value)
+    return {"env": env, "secrets": hidden}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _url(scheme: str, user: str, password: str, host: str, port: int, path: str) -> str:
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{path}"
+
+
+def _parts(prefix: str, where: Mapping[str, Any], user: str) -> dict[str, str]:
+    return {f"{prefix}_HOST": where["host"], f"{prefix}_PORT": str(where["port"]), f"{prefix}_USER": user}
+
+
+def _postgres(where: Mapping[str, Any], user: Mapping[str, Any], password: str) -> tuple[dict[str, str], dict[str, str]]:
+    name = user["name"]
+    env = {**_parts("DATABASE", where, name), "DATABASE_NAME": name}
+    return env, {"DATABASE_URL": _url("postgresql", name, password, where["host"], where["port"], name), "DATABASE_PASSWORD": password}
+
+
+def _valkey(where: Mapping[str, Any], user: Mapping[str, Any], password: str) -> tuple[dict[str, str], dict[str, str]]:
+    url = _url("redis", user["name"], password, where["host"], where["port"], "0")
+    return _parts("REDIS", where, user["name"]), {"REDIS_URL": url, "REDIS_PASSWORD": password}
+
+
+def _rabbitmq(where: Mapping[str, Any], user: Mapping[str, Any], password: str) -> tuple[dict[str, str], dict[str, str]]:
+    env = {**_parts("RABBITMQ", where, user["name"]), "RABBITMQ_VHOST": user["name"]}
+    url = _url("amqp", user["name"], password, where["host"], where["port"], quote(user["name"], safe=""))
+    return env, {"CELERY_BROKER_URL": url, "RABBITMQ_PASSWORD": password}
+
+
+def _s3(where: Mapping[str, Any], user: Mapping[str, Any], password: str) -> tuple[dict[str, str], dict[str, str]]:
+    url = f"http://{where['host']}:{where['port']}"
+    env = {"S3_ENDPOINT_URL": url, "S3_BUCKET": user["bucket"], "AWS_ACCESS_KEY_ID": user["name"], "AWS_REGION": "us-east-1"}
+    return env, {"AWS_SECRET_ACCESS_KEY": password}
+
+
+_GIVEN = {"postgres": _postgres, "valkey": _valkey, "rabbitmq": _rabbitmq, "s3": _s3}
+
+
+def _external(need: str, where: Mapping[str, Any]) -> dict[str, str]:
+    """A service that is managed elsewhere: its address as it is, it may carry the password."""
+    name = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "rabbitmq": "CELERY_BROKER_URL", "s3": "S3_ENDPOINT_URL"}[need]
+    return {name: where["url"]}
+
+
+# -- the edge ----------------------------------------------------------------------------------------------------------------
+
+
+def routes(view: View) -> list[dict[str, Any]]:
+    """What the edge serves: host, path, and the upstreams behind it; the most specific path of a host first."""
+    found = []
+    for app in view.apps:
+        for process in app.get("processes") or []:
+            for route in process.get("routes") or []:
+                found.append(
+                    {
+                        "host": route["host"],
+                        "path": route.get("path") or "/",
+                        "app": app["name"],
+                        "process": process["name"],
+                        "upstreams": [f"{alias(app['name'], process['name'])}:{process['port']}"],
+                    }
+                )
+    return sorted(found, key=lambda route: (route["host"], -len(route["path"]), route["path"]))
+
+
+def alias(app: str, process: str) -> str:
+    """The stable name of a web process on the edge network."""
+    return f"{app}-{process}"
+
+
+def url(view: View, host: str, path: str = "/") -> str:
+    """Where a browser finds a host name of the stack."""
+    scheme, variable, default = ("http", "stack_http_port", 80) if view.own("stack_tls", "internal") == "off" else ("https", "stack_https_port", 443)
+    port = int(view.at("proxy", variable, default))
+    return f"{scheme}://{host}{'' if port == default else f':{port}'}{path}"
+
+
+def addresses(view: View) -> dict[tuple[str, str], list[str]]:
+    """Where to reach what, by service and process: web addresses, and for a data service its address inside the stack."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for route in routes(view):
+        found.setdefault((route["app"], route["process"]), []).append(url(view, route["host"], route["path"]))
+    for service, facts in SERVICES.items():
+        if view.hosts(service):
+            found[(service, "")] = [f"{service}:{facts['port'][1]}"]
+    return found
+
+
+def probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
+    """One request through the edge for each route, as health_probe takes it; run on a proxy host, whatever the names resolve to."""
+    found = []
+    for app in view.apps:
+        for process in app.get("processes") or []:
+            path = (process.get("health") or {}).get("path")
+            for route in process.get("routes") or []:
+                below = (route.get("path") or "/").rstrip("/")
+                probe = {"name": f"{app['name']}/{process['name']}", "url": url(view, route["host"], below + (path if path and not below else "/")), "resolve": "127.0.0.1"}
+                found.append({**probe, "ca_path": ca_path} if ca_path else probe)
+    return found
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------------
+
+_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def size(text: str) -> int:
+    """Bytes of a memory size such as 512M or 2g (as Docker reads it)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmg]?)b?", str(text).strip().lower())
+    if not match:
+        raise WiringError(f"{text!r} is not a memory size; allowed: a number and one of B, K, M, G, for example 512M")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def share(text: str, part: float) -> int:
+    """A part of a memory size in whole MiB, at least 1."""
+    return max(1, int(size(text) * part) // 1024**2)
+
+
+def rabbitmq_hash(password: str, salt_from: str) -> str:
+    """The password as RabbitMQ stores it (rabbit_password_hashing_sha256); the same input gives the same text, so nothing changes by itself."""
+    salt = hashlib.sha256(f"{salt_from}:{password}".encode()).digest()[:4]
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -1,0 +1,42 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: report
+short_description: A table of what runs, where to look, what changed and how long it took
+version_added: 0.1.0
+description:
+  - Prints on the controller what P(longshore.stack.status#module) found on the hosts. It runs on the controller alone.
+author:
+  - longshore contributors (@longshore)
+extends_documentation_fragment:
+  - longshore.stack.attributes
+options:
+  stack:
+    description: Name of the stack.
+    type: str
+    required: true
+  hosts:
+    description: By host, the C(containers) that P(longshore.stack.status#module) returned.
+    type: dict
+    required: true
+  started:
+    description: When the run began, in seconds since the epoch. Without it the table says how long each container has been up.
+    type: float
+  notes:
+    description: Lines to print below.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Report
+  longshore.stack.report:
+    stack: shop
+    hosts: {app1: "{{ status.containers }}"}
+"""
+
+RETURN = r""" # """

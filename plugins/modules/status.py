@@ -1,0 +1,62 @@
+#!/usr/bin/python
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status
+short_description: What of a stack runs on a host
+version_added: 0.1.0
+description:
+  - Reads every container of the stack from the engine, in one remote call, and changes nothing.
+author:
+  - longshore contributors (@longshore)
+extends_documentation_fragment:
+  - longshore.stack.attributes
+options:
+  stack:
+    description: Name of the stack.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Look
+  longshore.stack.status:
+    stack: shop
+  register: status
+"""
+
+RETURN = r"""
+containers:
+  description: Every container of the stack on this host. C(age) and C(up) are seconds since it was created and since it was started.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {"service": "api", "process": "web", "release": "1.4.2-0a1b2c3d", "name": "shop-api-1-4-2-0a1b2c3d-web-1", "image": "registry.example.org/api:1.4.2",
+       "state": "running", "health": "healthy", "age": 86400.0, "up": 86399.5, "restarts": 0}
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of, summary
+
+
+def main():
+    module = AnsibleModule({"stack": {"type": "str", "required": True}}, supports_check_mode=True)
+    try:
+        found = summary(containers_of(Engine(), module.params["stack"]), time.time())
+    except EngineError as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        found = []  # a bare host in check mode: nothing of the stack can run there
+    module.exit_json(changed=False, containers=found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+#!/bin/sh
+# The applications' buckets, keys and policies; runs in the container. Prints one line "changed: ..." for each change;
+# --check only says what it would do.
+set -eu
+
+check=${1:-}
+secrets=/run/secrets
+here=$(dirname "$0")
+client=$(command -v mc || command -v mcli)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export MC_CONFIG_DIR="$work" MC_QUIET=1
+
+# Passwords reach the client by its standard input, not by arguments that a list of processes shows.
+log_in() {
+    printf '%s\n%s\n' "$2" "$(cat "$secrets/$3")" | "$client" alias set "$1" http://127.0.0.1:9000 >/dev/null 2>&1
+}
+
+log_in stack admin s3_admin
+
+changed() {
+    echo "changed: $1"
+    [ "$check" != --check ]
+}
+
+while read -r name secret bucket; do
+    [ -n "$name" ] || continue
+    if ! "$client" stat "stack/$bucket" >/dev/null 2>&1 && changed "bucket $bucket"; then
+        "$client" mb --ignore-existing "stack/$bucket" >/dev/null
+    fi
+    cat > "$work/policy.json" <<JSON
+{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::$bucket", "arn:aws:s3:::$bucket/*"]}]}
+JSON
+    if ! "$client" admin policy info stack "app-$name" 2>/dev/null | tr -d ' \n' | grep -qF "\"arn:aws:s3:::$bucket/*\"" && changed "policy app-$name"; then
+        "$client" admin policy create stack "app-$name" "$work/policy.json" >/dev/null
+    fi
+    if ! { log_in app "$name" "$secret" && "$client" ls "app/$bucket" >/dev/null 2>&1; } && changed "keys of $name"; then
+        printf '%s\n%s\n' "$name" "$(cat "$secrets/$secret")" | "$client" admin user add stack >/dev/null
+        "$client" admin policy attach stack "app-$name" --user "$name" >/dev/null 2>&1 || true
+    fi
+done < "$here/applications"

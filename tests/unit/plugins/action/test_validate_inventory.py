@@ -1,0 +1,158 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole validation as a user runs it: ansible-playbook, an inventory, and what is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COLLECTION = Path(__file__).parents[4]
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+PLAY = """
+- name: The first play of a run
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Validate the whole inventory
+      longshore.stack.validate_inventory:
+      run_once: true
+    - name: Touch the hosts
+      ansible.builtin.raw: "true"
+"""
+# Nothing listens at port 1, so each attempt to reach a host would be told as UNREACHABLE.
+RIGHT = """
+all:
+  vars:
+    ansible_host: 127.0.0.1
+    ansible_port: 1
+    stack_name: shop
+    stack_environment: dev
+    stack_apps:
+      - name: shop
+        image: registry.mycompany.net/shop
+        version: 1.4.2
+        needs: [postgres]
+        processes:
+          - {name: web, port: 8000, memory: "{{ web_memory }}", routes: [{host: "app.{{ stack_domain }}"}]}
+    web_memory: 256M
+  children:
+    postgres: {hosts: {box: {}}}
+    proxy: {hosts: {box: {}}}
+    app: {hosts: {box: {}}}
+"""
+WRONG = """
+all:
+  vars:
+    ansible_port: 1
+    stack_name: shop
+    stack_environment: prod
+    stack_domain: example.com
+    stack_tls: "off"
+    stack_domian: typing-error.net
+    stack_apps:
+      - name: shop
+        image: registry.mycompany.net/shop
+        version: 1.4.2
+        needs: [postgres, valkey]
+        env: {LOG_LEVEL: "{{ nobody_defined_this }}"}
+        secrets: {SECRET_KEY: canary-canary}
+        processes:
+          - {name: web, port: 8000, memory: 512 megs}
+  children:
+    postgres: {hosts: {db: {ansible_host: CHANGE_ME}}}
+    app: {hosts: {web: {ansible_host: 127.0.0.1}}}
+"""
+WRONG_NAMES = {
+    "ansible_host of db",
+    "stack_domain",
+    "stack_domian",
+    "stack_apps[shop].needs",
+    "stack_apps[shop].env.LOG_LEVEL",
+    "stack_apps[shop].secrets.SECRET_KEY",
+    "stack_apps[shop].processes[web].memory",
+}
+
+
+def collections_path(tmp_path: Path) -> Path:
+    """A folder from which the name of the collection leads to this checkout."""
+    if COLLECTION.parts[-3:] == ("ansible_collections", "longshore", "stack"):
+        return COLLECTION.parents[2]
+    link = tmp_path / "collections/ansible_collections/longshore/stack"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(COLLECTION)
+    return tmp_path / "collections"
+
+
+def run(tmp_path: Path, inventory: str, *arguments: str, play: str = PLAY) -> tuple[int, str]:
+    """Status and output of a run."""
+    if not PLAYBOOK.is_file():
+        pytest.skip(f"there is no ansible-playbook beside {sys.executable}")
+    (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
+    (tmp_path / "site.yml").write_text(play, encoding="utf-8")
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+    env.update(
+        ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"),
+        ANSIBLE_HOME=str(tmp_path / "home"),
+        ANSIBLE_COLLECTIONS_PATH=str(collections_path(tmp_path)),
+        ANSIBLE_NOCOLOR="1",
+        LC_ALL="C.UTF-8",
+    )
+    command = [sys.executable, str(PLAYBOOK), "-i", "hosts.yml", "site.yml", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(name="wrong", params=[(), ("--check", "--diff", "-vvv")], ids=["run", "check"])
+def wrong_run(request, tmp_path):
+    return run(tmp_path, WRONG, *request.param)
+
+
+def test_a_wrong_inventory_ends_the_run_once_with_all_errors_before_any_host_is_touched(wrong):
+    status, output = wrong
+    assert status == 2
+    assert f"The inventory has {len(WRONG_NAMES)} errors; no host was touched." in output
+    readable = output.split("\nfatal:")[0]
+    assert set(re.findall(r"^ +\d+\. (.+?): ", readable, re.MULTILINE)) == WRONG_NAMES
+    assert output.count("\nfatal:") == 1
+    assert "UNREACHABLE" not in output
+    assert "TASK [Touch the hosts]" not in output
+    assert "Traceback" not in output
+
+
+def test_an_error_names_the_line_of_the_inventory_where_it_was_written(wrong):
+    _status, output = wrong
+    line = next(number for number, text in enumerate(WRONG.splitlines(), 1) if "512 megs" in text)
+    assert re.search(rf"processes\[web\]\.memory: is not a memory size \(value: '512 megs'\)\n.*example: memory: 512M; at: hosts\.yml:{line}\n", output)
+
+
+def test_no_secret_of_a_wrong_inventory_is_printed(wrong):
+    assert "canary" not in wrong[1]
+
+
+def test_a_right_inventory_passes_and_only_then_the_hosts_are_touched(tmp_path):
+    status, output = run(tmp_path, RIGHT)
+    assert "ok: [box]" in output.split("TASK [Touch the hosts]")[0]
+    assert "[box]: UNREACHABLE!" in output.split("TASK [Touch the hosts]")[1]
+    assert status == 4
+
+
+def test_a_filter_that_quotes_a_secret_in_its_error_does_not_reveal_it(tmp_path):
+    inventory = RIGHT.replace("web_memory: 256M", "web_memory: \"{{ vault_password | to_datetime }}\"\n    vault_password: canary-canary")
+    status, output = run(tmp_path, inventory)
+    assert status == 2
+    assert "stack_apps[shop].processes[web].memory: cannot be resolved" in output
+    assert "canary" not in output
+
+
+def test_variables_that_tasks_registered_are_not_taken_for_variables_of_the_inventory(tmp_path):
+    inventory = RIGHT.replace("ansible_port: 1", "ansible_connection: local")
+    play = PLAY.replace("  tasks:\n", "  pre_tasks:\n    - ansible.builtin.debug: {msg: x}\n      register: stack_something\n  tasks:\n")
+    status, output = run(tmp_path, inventory, play=play)
+    assert status == 0, output

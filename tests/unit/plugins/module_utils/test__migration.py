@@ -1,0 +1,511 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
+from ansible_collections.longshore.stack.plugins.module_utils._migration import (
+    MARK,
+    Migration,
+    MigrationError,
+    Section,
+    Spec,
+    Status,
+    diff_of,
+    masked,
+    merge_streams,
+    parse_alembic,
+    parse_command,
+    parse_django,
+    postgres_environment,
+    reading_script,
+    secrets_of,
+    sections_of,
+    tail,
+)
+
+# Recorded from Alembic 1.20: a branch, a merge, a dependency, a title in parentheses, a branch label.
+ALEMBIC_HISTORY = """\
+mg5 (two) -> d6 (side) (head), dep
+three, br4 -> mg5 (side) (mergepoint), mg
+two -> three, add three (beta)
+one -> two, add two (beta)
+one -> br4 (side), br
+<base> -> one (branchpoint), add one (beta)
+"""
+
+# Recorded from Django 5.2, `migrate auth 0003` on a new project.
+DJANGO_PLAN = """\
+[X]  contenttypes.0001_initial
+[X]  auth.0001_initial
+[ ]  admin.0001_initial
+[ ]  contenttypes.0002_remove_content_type_name
+[X]  auth.0002_alter_permission_name_max_length
+[X]  auth.0003_alter_user_email_max_length
+[ ]  auth.0004_alter_user_username_opts
+"""
+
+
+def alembic(current: str, history: str = ALEMBIC_HISTORY) -> Status:
+    return parse_alembic([Section(("alembic", "current"), current, 0), Section(("alembic", "history"), history, 0)])
+
+
+class TestAlembicOutput:
+    def test_an_empty_database_needs_everything_oldest_first(self):
+        status = alembic("")
+        assert status.revision is None
+        assert [name.split()[0] for name in status.pending] == ["one", "br4", "two", "three", "mg5", "d6"]
+        assert status.target == "d6"
+
+    def test_what_is_an_ancestor_of_the_current_revision_is_not_pending(self):
+        assert alembic("two\n").pending == ("br4 br", "three add three (beta)", "mg5 mg", "d6 dep")
+
+    def test_a_database_on_two_branches_has_both_revisions(self):
+        status = alembic("br4\ntwo\n")
+        assert status.revision == "br4, two"
+        assert status.pending == ("three add three (beta)", "mg5 mg", "d6 dep")
+
+    def test_at_the_head_nothing_is_pending(self):
+        assert alembic("d6 (head)\n") == Status("d6", (), "d6")
+
+    def test_what_the_application_logs_in_between_is_not_taken_for_a_revision(self):
+        noise = 'Starting\n{"level": "info", "message": "one -> two"}\nINFO  [alembic.runtime.migration] Running upgrade one -> two, x\nThree\n'
+        assert alembic(noise + "two\n" + noise, noise + ALEMBIC_HISTORY + noise) == alembic("two\n")
+
+    def test_an_application_without_revisions_needs_nothing(self):
+        assert alembic("", "") == Status(None, (), None)
+
+    def test_a_format_that_is_not_known_is_not_taken_for_nothing_pending(self):
+        with pytest.raises(MigrationError, match="not understood"):
+            alembic("", "Rev one -> two")
+
+    def test_a_database_ahead_of_the_image_is_an_error(self):
+        with pytest.raises(MigrationError, match="alembic current exited 255"):
+            parse_alembic([Section(("alembic", "current"), "FAILED: Can't locate revision", 255), Section(("alembic", "history"), "", 0)])
+
+
+class TestDjangoOutput:
+    def test_the_unmarked_are_pending_in_the_order_of_the_plan(self):
+        status = parse_django([Section((), "System check: fine\n" + DJANGO_PLAN, 0)])
+        assert status.pending == ("admin.0001_initial", "contenttypes.0002_remove_content_type_name", "auth.0004_alter_user_username_opts")
+        assert status.revision == "auth.0003_alter_user_email_max_length"
+        assert status.target == "auth.0004_alter_user_username_opts"
+
+    def test_a_new_database_has_no_revision(self):
+        assert parse_django([Section((), "[ ]  auth.0001_initial\n", 0)]).revision is None
+
+    def test_a_project_without_migrations_needs_nothing(self):
+        assert parse_django([Section((), "(no migrations)\n", 0)]).pending == ()
+
+    def test_output_without_a_plan_is_not_taken_for_nothing_pending(self):
+        with pytest.raises(MigrationError, match="not understood"):
+            parse_django([Section((), "Hello\n", 0)])
+
+
+class TestCommandOutput:
+    check, current = ("check",), ("version",)
+
+    def test_exit_status_zero_means_that_nothing_is_pending(self):
+        assert parse_command([Section(self.check, "fine\n", 0)], (), self.check) == Status(None, ())
+
+    def test_exit_status_one_means_that_the_printed_lines_are_pending(self):
+        assert parse_command([Section(self.check, "0002\n0003\n", 1)], (), self.check).pending == ("0002", "0003")
+
+    def test_a_check_that_names_nothing_still_makes_it_pending(self):
+        assert parse_command([Section(self.check, "", 1)], (), self.check).pending
+
+    def test_any_other_exit_status_is_an_error(self):
+        with pytest.raises(MigrationError, match="check exited 2; it must exit 0"):
+            parse_command([Section(self.check, "", 2)], (), self.check)
+
+    def test_the_last_line_of_the_current_command_is_the_revision(self):
+        sections = [Section(self.current, "connecting\n7\n\n", 0), Section(self.check, "", 0)]
+        assert parse_command(sections, self.current, self.check).revision == "7"
+
+    def test_a_current_command_that_fails_is_an_error(self):
+        with pytest.raises(MigrationError, match="version exited 3"):
+            parse_command([Section(self.current, "", 3)], self.current, ())
+
+
+class TestReadingScript:
+    def test_a_plain_shell_runs_all_commands_and_keeps_them_apart(self):
+        commands = (("printf", "%s", "no newline; 'quoted' $HOME"), ("sh", "-c", "echo x; exit 3"), ("true",))
+        done = subprocess.run(["sh", "-c", reading_script(commands)], capture_output=True, text=True, check=True)
+        assert [(section.text, section.rc) for section in sections_of(commands, done.stdout)] == [("no newline; 'quoted' $HOME", 0), ("x", 3), ("", 0)]
+
+    def test_a_script_that_was_cut_off_is_an_error(self):
+        with pytest.raises(MigrationError, match="before all questions"):
+            sections_of((("a",), ("b",)), f"x\n{MARK} 0\ny\n")
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "text",
+        ["postgresql://app:s3cret-pw@db:5432/app", "redis://:s3cret-pw@cache/0", "amqp://u:s3cret-pw/with@slash@mq", "could not reach 'pg+x://u:s3cret-pw@db'"],
+    )
+    def test_the_password_of_a_url_is_masked(self, text):
+        assert "s3cret-pw" not in masked(text)
+        assert "***@" in masked(text)
+
+    def test_text_without_a_password_stays_as_it_is(self):
+        text = "see https://docs.example.org/page: mail me@example.org, http://host:8000/path"
+        assert masked(text) == text
+
+    def test_values_of_variables_that_are_called_secret_are_masked(self):
+        secrets = secrets_of({"SECRET_KEY": "abcdef123", "DB_PASSWORD": "hunter2222", "LOG_LEVEL": "information", "API_KEY": "short"})
+        assert masked("abcdef123 hunter2222 information short", secrets) == "*** *** information short"
+
+    def test_the_password_within_a_url_of_the_environment_is_masked_where_it_stands_alone(self):
+        secrets = secrets_of({"DATABASE_URL": "postgresql://app:p%40ssw0rd@db/app?x=1"})
+        assert masked("password=p@ssw0rd p%40ssw0rd", secrets) == "password=*** ***"
+
+
+class TestPostgresGuard:
+    def test_the_options_of_the_service_are_kept(self):
+        given = postgres_environment({"PGOPTIONS": "-c search_path=shop"}, "1.4.2", 60)
+        assert given["PGOPTIONS"] == "-c search_path=shop -c client_connection_check_interval=1000 -c statement_timeout=65000"
+
+    def test_the_session_is_named_after_the_release_within_the_length_that_the_server_keeps(self):
+        assert postgres_environment({}, "1.4.2", 60)["PGAPPNAME"] == "longshore-migration-1.4.2"
+        assert len(postgres_environment({}, "x" * 100, 60)["PGAPPNAME"]) == 63
+
+
+def test_both_streams_are_shown_in_the_order_of_writing():
+    out = "2026-01-01T00:00:00.1Z one\n2026-01-01T00:00:00.3Z three\n"
+    err = "2026-01-01T00:00:00.2Z two\n2026-01-01T00:00:00.4Z   four\n"
+    assert merge_streams(out, err) == "one\ntwo\nthree\n  four"
+
+
+def test_a_tail_is_the_last_lines():
+    assert tail("a\nb\nc\n", 2) == "b\nc"
+
+
+class Docker:
+    """The engine, a database with an Alembic application in it, and a clock that only waiting moves."""
+
+    revisions = ("a1", "b2", "c3")
+
+    def __init__(self):
+        self.now = 1_800_000_000.0
+        self.applied = 0
+        self.upgrade = {"rc": 0, "seconds": 3, "says": "Running upgrade", "applies": True}
+        self.seed_rc = 0
+        self.environment = {"DATABASE_URL": "postgresql://app:canary-password@db/app", "PGOPTIONS": "-c search_path=shop"}
+        self.container = None
+        self.calls: list[list[str]] = []
+        self.started: list[str] = []
+
+    def clock(self):
+        return self.now
+
+    def __call__(self, args, timeout=None, **_options):
+        self.calls.append(list(args))
+        words = list(args[1:])
+        if words[0] == "compose":
+            return self._config() if "config" in words else self._run(words[words.index("run") :])
+        return getattr(self, f"_{words[0]}")(words, timeout)
+
+    def _result(self, rc=0, stdout="", stderr=""):
+        return Result((), rc, stdout, stderr)
+
+    def _config(self):
+        return self._result(stdout=json.dumps({"services": {"web": {}, "migrate": {"environment": self.environment}}}))
+
+    def _run(self, words):
+        labels = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-l")
+        environment = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-e")
+        command = words[words.index("migrate") + 1 :]
+        if self.container:
+            return self._result(1, stderr='Conflict. The container name "/shop-web-migration" is already in use by container "x"')
+        rc, seconds, says = 0, 1, ""
+        if command[0] == "sh":
+            current = self.revisions[self.applied - 1] if self.applied else ""
+            rows = [f"{down} -> {up}, step {up}" for down, up in zip(("<base>", *self.revisions), self.revisions, strict=False)]
+            history = "\n".join(reversed(rows)).replace(f"-> {self.revisions[-1]}", f"-> {self.revisions[-1]} (head)")
+            says = f"{current}\n{MARK} 0\n{history}\n{MARK} 0\n"
+        elif command == ["alembic", "upgrade", "head"]:
+            rc, seconds, says = self.upgrade["rc"], self.upgrade["seconds"], self.upgrade["says"]
+            if not rc and self.upgrade["applies"]:
+                self.applied = len(self.revisions)
+        elif command == ["seed"]:
+            rc, says = self.seed_rc, "seeding"
+        self.started.append("read" if command[0] == "sh" else " ".join(command))
+        self.container = {"rc": rc, "end": self.now + seconds, "begin": self.now, "says": says, "labels": labels, "environment": environment}
+        return self._result(stdout="0123\n")
+
+    def _wait(self, _words, timeout):
+        if not self.container:
+            return self._result(1, stderr="Error: No such container")
+        if self.container["end"] > self.now + timeout:
+            self.now += timeout
+            raise subprocess.TimeoutExpired("docker wait", timeout)
+        self.now = max(self.now, self.container["end"])
+        return self._result(stdout=f"{self.container['rc']}\n")
+
+    def _logs(self, _words, _timeout):
+        lines = self.container["says"].splitlines()
+        return self._result(stdout="".join(f"2026-01-01T00:00:{number:02}Z {line}\n" for number, line in enumerate(lines)))
+
+    def _stop(self, _words, _timeout):
+        self.container["end"] = self.now
+        return self._result()
+
+    def _rm(self, _words, _timeout):
+        self.container = None
+        return self._result()
+
+    def _container(self, _words, _timeout):
+        if not self.container:
+            return self._result(1, "[]", "Error: No such container: x")
+        began = datetime.fromtimestamp(self.container["begin"], UTC).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
+        state = {"Running": self.container["end"] > self.now, "StartedAt": began}
+        return self._result(stdout=json.dumps([{"Config": {"Labels": self.container["labels"]}, "State": state}]))
+
+
+@pytest.fixture
+def docker():
+    return Docker()
+
+
+@pytest.fixture
+def release(tmp_path):
+    (tmp_path / "1.4.2").mkdir()
+    return tmp_path / "1.4.2"
+
+
+def spec_for(release, **options) -> Spec:
+    given = {"output_path": str(release / "migration.log"), "marker": str(release / "migration.json"), **options}
+    return Spec(project="shop-web-1.4.2", path=str(release), release=release.name, lock="shop-web", **given)
+
+
+def migrate(docker, release, check=False, seconds=1000.0, resume=None, **options):
+    return Migration(spec_for(release, **options), Engine(runner=docker), check, docker.clock).run(seconds, resume or {})
+
+
+class TestMigration:
+    def test_pending_revisions_are_applied_and_listed(self, docker, release):
+        docker.applied = 1
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, "a1", "c3")
+        assert result["pending_revisions"] == ["b2 step b2", "c3 step c3"]
+        assert docker.started == ["read", "alembic upgrade head", "read"]
+
+    def test_when_nothing_is_pending_one_container_is_enough(self, docker, release):
+        docker.applied = 3
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_after"], docker.started) == (False, "c3", ["read"])
+
+    def test_a_second_run_of_the_same_release_asks_the_engine_nothing(self, docker, release):
+        migrate(docker, release)
+        docker.calls.clear()
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_after"], docker.calls) == (False, "c3", [])
+
+    def test_another_release_looks_again(self, docker, release):
+        migrate(docker, release)
+        other = release.parent / "1.4.3"
+        other.mkdir()
+        docker.started.clear()
+        migrate(docker, other, marker=str(release / "migration.json"))
+        assert docker.started == ["read"]
+
+    def test_no_container_is_left(self, docker, release):
+        migrate(docker, release)
+        assert docker.container is None
+
+    def test_the_container_gets_the_guard_and_keeps_the_options_of_the_service(self, docker, release):
+        seen = []
+        docker._rm = lambda *_: seen.append(docker.container["environment"]) or setattr(docker, "container", None) or Result((), 0, "", "")
+        migrate(docker, release, timeout=60)
+        assert all(environment["PGOPTIONS"].startswith("-c search_path=shop -c client_connection") for environment in seen)
+        assert seen[1]["PGAPPNAME"] == "longshore-migration-1.4.2"
+
+    def test_the_guard_can_be_turned_off(self, docker, release):
+        migrate(docker, release, postgres_guard=False)
+        assert not any(word.startswith("PGOPTIONS") for call in docker.calls for word in call)
+
+    def test_check_mode_names_what_is_pending_and_applies_nothing(self, docker, release):
+        result = migrate(docker, release, check=True)
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+        assert len(result["pending_revisions"]) == 3
+        assert (docker.applied, docker.started, os.listdir(release)) == (0, ["read"], [])
+
+    def test_check_mode_of_a_migrated_database_claims_no_change(self, docker, release):
+        docker.applied = 3
+        assert migrate(docker, release, check=True)["changed"] is False
+
+    def test_check_mode_before_the_release_is_written_says_so(self, docker, release):
+        result = migrate(docker, release.parent / "not-there", check=True)
+        assert result["changed"] is True
+        assert "does not exist yet" in result["msg"]
+
+    def test_a_missing_release_is_an_error(self, docker, release):
+        with pytest.raises(MigrationError, match="there is no release directory"):
+            migrate(docker, release.parent / "not-there")
+
+    def test_a_service_that_is_not_in_the_file_is_an_error_that_names_those_that_are(self, docker, release):
+        with pytest.raises(MigrationError, match="has no service migrator; it has migrate, web"):
+            migrate(docker, release, service="migrator")
+
+    def test_the_diff_shows_revisions(self, docker, release):
+        docker.applied = 2
+        diff = diff_of(migrate(docker, release, check=True))
+        assert diff["before"] == "revision: b2\npending:\n  - c3 step c3\n"
+        assert diff["after"] == "revision: c3\npending:\n"
+
+
+class TestFailure:
+    def test_the_tools_own_words_and_status_are_handed_on(self, docker, release):
+        docker.upgrade.update(rc=1, says="column x does not exist\npostgresql://app:canary-password@db/app")
+        with pytest.raises(MigrationError, match="alembic upgrade head exited 1") as caught:
+            migrate(docker, release)
+        facts = caught.value.facts
+        assert (facts["rc"], facts["revision_before"], len(facts["pending_revisions"])) == (1, None, 3)
+        assert "column x does not exist" in facts["output"]
+        assert docker.container is None
+
+    def test_a_run_after_the_fix_continues(self, docker, release):
+        docker.upgrade["rc"] = 1
+        with pytest.raises(MigrationError):
+            migrate(docker, release)
+        docker.upgrade["rc"] = 0
+        assert migrate(docker, release)["revision_after"] == "c3"
+
+    def test_the_output_is_kept_for_root_alone_and_without_passwords(self, docker, release):
+        docker.upgrade.update(says="connected to postgresql://app:canary-password@db/app as canary-password")
+        result = migrate(docker, release)
+        text = (release / "migration.log").read_text()
+        assert "connected to postgresql://app:***@db/app as ***" in text
+        assert "canary" not in text + json.dumps(result)
+        assert {stat.S_IMODE((release / name).stat().st_mode) for name in ("migration.log", "migration.json")} == {0o600}
+
+    def test_an_upgrade_that_says_it_worked_but_did_not_is_a_failure(self, docker, release):
+        docker.upgrade["applies"] = False
+        with pytest.raises(MigrationError, match="exited 0, but this is still pending: a1 step a1"):
+            migrate(docker, release)
+
+    def test_at_the_limit_the_container_is_gone_and_the_message_says_limit_and_last_output(self, docker, release):
+        docker.upgrade.update(seconds=1000, says="Running upgrade a1 -> b2")
+        begin = docker.now
+        with pytest.raises(MigrationError, match="did not end within 30 s and was stopped. Its last output: Running upgrade a1 -> b2"):
+            migrate(docker, release, timeout=30)
+        assert docker.now - begin == pytest.approx(30, abs=1)
+        assert docker.container is None
+        assert "stopped at the time limit" in (release / "migration.log").read_text()
+
+    def test_an_image_that_cannot_start_is_said_in_the_engines_words(self, docker, release):
+        docker._run = lambda _words: Result((), 1, "", ' Container x Creating \nError: exec: "sh": executable file not found in $PATH')
+        with pytest.raises(MigrationError, match=r'cannot start sh -c in service migrate: Error: exec: "sh": executable file not found in \$PATH') as caught:
+            migrate(docker, release)
+        assert "Creating" not in str(caught.value)
+
+
+class TestSeed:
+    def test_it_runs_after_a_change_only(self, docker, release):
+        migrate(docker, release, seed=("seed",))
+        assert docker.started == ["read", "alembic upgrade head", "read", "seed"]
+
+    def test_it_does_not_run_when_nothing_was_pending(self, docker, release):
+        docker.applied = 3
+        migrate(docker, release, seed=("seed",))
+        assert docker.started == ["read"]
+
+    def test_a_seed_that_failed_is_repeated_by_the_next_run_although_nothing_is_pending(self, docker, release):
+        docker.seed_rc = 1
+        with pytest.raises(MigrationError, match="migration is applied, but its seed step seed exited 1"):
+            migrate(docker, release, seed=("seed",))
+        docker.seed_rc = 0
+        docker.started.clear()
+        result = migrate(docker, release, seed=("seed",))
+        assert (docker.started, result["changed"]) == (["read", "seed"], True)
+        docker.started.clear()
+        migrate(docker, release, seed=("seed",))
+        assert docker.started == []
+
+
+class TestInterruption:
+    def begin(self, docker, release, **options):
+        """A run whose connection is cut during the upgrade."""
+        docker.upgrade["seconds"] = 100
+        result = migrate(docker, release, seconds=5, **options)
+        assert result["pending"] is True
+        return result
+
+    def test_a_long_migration_comes_in_slices_that_say_what_runs(self, docker, release):
+        result = self.begin(docker, release)
+        assert result["progress"] == "alembic upgrade head, at most 300 s: Running upgrade"
+        slices = 1
+        while result.get("pending") is True:
+            result, slices = migrate(docker, release, seconds=5, resume=json.loads(json.dumps(result["resume"]))), slices + 1
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+        assert docker.started == ["read", "alembic upgrade head", "read"]
+        assert slices > 10
+        assert result["duration"] == pytest.approx(102, abs=1)
+
+    def test_the_limit_counts_over_all_slices(self, docker, release):
+        result = self.begin(docker, release, timeout=20)
+        with pytest.raises(MigrationError, match="within 20 s"):
+            while True:
+                result = migrate(docker, release, seconds=5, resume=result["resume"], timeout=20)
+
+    def test_the_next_run_of_the_release_waits_for_what_still_runs(self, docker, release):
+        self.begin(docker, release, seed=("seed",))
+        result = migrate(docker, release, seed=("seed",))
+        assert docker.started == ["read", "alembic upgrade head", "read", "seed"]
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+
+    def test_another_release_refuses_and_says_how_long_it_runs(self, docker, release):
+        self.begin(docker, release)
+        other = release.parent / "1.4.3"
+        other.mkdir()
+        with pytest.raises(MigrationError, match=r"a migration of release 1\.4\.2 runs since 2027-01-15T.* in container shop-web-migration \(step upgrade\)"):
+            migrate(docker, other)
+        assert docker.container is not None
+
+    def test_check_mode_does_not_wait_for_it(self, docker, release):
+        self.begin(docker, release)
+        now = docker.now
+        assert "runs since" in migrate(docker, release, check=True)["msg"]
+        assert docker.now == now
+
+    def test_what_has_ended_meanwhile_is_cleared_away_and_looked_at_anew(self, docker, release):
+        self.begin(docker, release)
+        docker.now += 200
+        result = migrate(docker, release)
+        assert docker.started == ["read", "alembic upgrade head", "read"]
+        assert (result["changed"], result["revision_after"]) == (True, "c3")
+
+    def test_what_hangs_since_an_earlier_run_is_ended_at_the_limit_of_its_own_start(self, docker, release):
+        self.begin(docker, release, timeout=50)
+        docker.now += 60
+        begin = docker.now
+        with pytest.raises(MigrationError, match="within 50 s"):
+            migrate(docker, release, timeout=50)
+        assert docker.now - begin < 1
+
+    def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
+        docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")
+        docker.container = {"rc": 0, "end": docker.now + 5, "says": "", "labels": {}, "environment": {}}
+        with pytest.raises(MigrationError, match="another migration of shop-web has just started"):
+            migrate(docker, release)
+        assert docker.container is not None
+
+
+class TestPlainCommand:
+    def test_without_any_check_it_runs_once_for_the_release(self, docker, release):
+        options = {"tool": "command", "command": ("alembic", "upgrade", "head")}
+        assert migrate(docker, release, **options)["changed"] is True
+        assert migrate(docker, release, **options)["changed"] is False
+        assert docker.started == ["alembic upgrade head"]
+
+    def test_check_mode_says_that_what_is_pending_is_not_known(self, docker, release):
+        result = migrate(docker, release, check=True, tool="command", command=("alembic", "upgrade", "head"))
+        assert result["pending_revisions"] == ["not known: there is no check_command"]
+        assert docker.started == []

@@ -1,0 +1,399 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wrong inventories: each differs from a right one in one place, and the errors are what a user reads."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, text_report
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
+from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles, role_from_spec
+
+ROLES = Path(__file__).parents[4] / "roles"
+GOOD_PASSWORD = "wLq8-Zt3k-Vb7x-Nc2p"
+OTHER_PASSWORD = "Rf5m-Hy9d-Ks4j-Tg6u"
+
+
+def service(name: str, port: int, secret: str, **more: Any) -> Any:
+    """A role with the variables that every service role has."""
+    options = {
+        f"{name}_image": {"type": "str", "default": f"{name}:1.2.3"},
+        f"{name}_image_source": {"type": "str", "choices": ["auto", "registry", "build", "archive"], "default": "registry"},
+        f"{name}_image_archive": {"type": "path", "default": ""},
+        f"{name}_memory": {"type": "str", "default": "512M"},
+        f"{name}_cpus": {"type": "float", "default": 1.0},
+        f"{name}_port": {"type": "int", "default": port},
+        secret: {"type": "str", "default": ""},
+        **more,
+    }
+    return role_from_spec(name, {"argument_specs": {"main": {"options": options}}})
+
+
+STACK = load_roles(str(ROLES), yaml.safe_load)["stack"]
+SPECS = {
+    "stack": STACK,
+    "postgres": service("postgres", 5432, "postgres_password", postgres_shared_buffers={"type": "str"}),
+    "valkey": service("valkey", 6379, "valkey_password"),
+    "rabbitmq": service("rabbitmq", 5672, "rabbitmq_password"),
+    "minio": service("minio", 9000, "minio_root_password", minio_root_user={"type": "str", "default": "keeper"}),
+    "seaweedfs": service("seaweedfs", 8333, "seaweedfs_admin_secret_key"),
+    "caddy": service("caddy", 2019, "caddy_token"),
+}
+PROD = {
+    "stack_name": "shop",
+    "stack_environment": "prod",
+    "stack_domain": "shop.mycompany.net",
+    "stack_tls": "acme",
+    "stack_acme_email": "ops@mycompany.net",
+}
+DEV = {"stack_name": "shop", "stack_environment": "dev"}
+WEB = {"name": "web", "command": ["gunicorn", "shop:app"], "port": 8000, "health": {"path": "/health"}, "routes": [{"host": "app.shop.mycompany.net"}]}
+APP = {
+    "name": "shop",
+    "image": "registry.mycompany.net/shop",
+    "version": "1.4.2",
+    "needs": ["postgres", "valkey", "rabbitmq", "s3"],
+    "env": {"LOG_LEVEL": "info"},
+    "secrets": {"SECRET_KEY": ""},
+    "processes": [WEB, {"name": "worker", "command": ["celery", "-A", "shop", "worker"]}],
+}
+ONE_HOST = {"box": ("postgres", "valkey", "rabbitmq", "minio", "proxy", "app")}
+TWO_HOSTS = {"data": ("postgres", "valkey", "rabbitmq", "minio"), "web": ("proxy", "app")}
+
+
+def problems_of(variables=None, hosts=None, apps=None, host_variables=None, base=None, files=None) -> list:
+    """The errors of an inventory: `base` with `variables` over it on all hosts."""
+    given = {**(PROD if base is None else base), "stack_apps": [APP] if apps is None else apps, **(variables or {})}
+    hosts = ONE_HOST if hosts is None else hosts
+    found, groups, report = {}, {"all": list(hosts)}, Report()
+    for name, members in hosts.items():
+        for group in members:
+            groups.setdefault(group, []).append(name)
+        own = {**copy.deepcopy(given), **(host_variables or {}).get(name, {})}
+        below = {key: value for role in SPECS.values() for key, value in defaults(role.options).items()}
+        below["stack_keeper"] = next(iter(hosts))
+        below["stack_address"] = own.get("ansible_host", name)
+        below.update({key: value.replace("{{ stack_name }}", "shop") for key, value in below.items() if key.endswith("_root")})
+        found[name] = Host(name, frozenset(members), {**below, **own}, frozenset(own))
+        check_placeholders(own, name, report)
+    return check(found, groups, SPECS, files, report)
+
+
+def app(**changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(APP), **changes}
+
+
+def web(**changes: Any) -> dict[str, Any]:
+    return app(processes=[{**copy.deepcopy(WEB), **changes}])
+
+
+# What differs from the right inventory, then the variable and the words of the one error.
+TYPES = {
+    "unknown variable": ({"variables": {"stack_domian": "x.net"}}, "stack_domian", "did you mean stack_domain?"),
+    "unknown variable without a near one": ({"variables": {"postgres_colour": "red"}}, "postgres_colour", "no role knows this variable"),
+    "renamed variable": ({"variables": {"redis_external_url": "redis://x.net"}}, "redis_external_url", "is called valkey_external_url"),
+    "missing name": ({"variables": {"stack_name": None}}, "stack_name", "is required"),
+    "unknown environment": ({"variables": {"stack_environment": "production"}}, "stack_environment", "not one of the choices"),
+    "unknown image source": ({"variables": {"stack_image_source": "docker"}}, "stack_image_source", "not one of the choices"),
+    "unknown source of one service": ({"variables": {"valkey_image_source": "pull"}}, "valkey_image_source", "not one of the choices"),
+    "two proxies": ({"variables": {"stack_proxy": "caddy,traefik"}}, "stack_proxy", "not one of the choices"),
+    "proxies as a list": ({"variables": {"stack_proxy": ["caddy", "traefik"]}}, "stack_proxy", "is not a text"),
+    "port in words": ({"variables": {"stack_https_port": "https"}}, "stack_https_port", "is not a whole number"),
+    "bare off": ({"variables": {"stack_tls": False}}, "stack_tls", "put it in quotes"),
+    "version as a number": ({"apps": [app(version=1.1)]}, "stack_apps[shop].version", "put it in quotes"),
+    "apps as a dictionary": ({"variables": {"stack_apps": {"name": "shop"}}}, "stack_apps", "is not a list"),
+    "app without name": ({"apps": [{"needs": []}]}, "stack_apps[0].name", "is required"),
+    "unknown key of an app": ({"apps": [app(proceses=[])]}, "stack_apps[shop].proceses", "did you mean processes?"),
+    "unknown key of a process": ({"apps": [web(ports=1)]}, "stack_apps[shop].processes[web].ports", "did you mean port?"),
+    "command as a line": ({"apps": [web(command="gunicorn app")]}, "stack_apps[shop].processes[web].command", "is not a list"),
+    "unknown need": ({"apps": [app(needs=[*APP["needs"], "mysql"])]}, "stack_apps[shop].needs[4]", "not one of the choices"),
+    "unknown migration tool": ({"apps": [app(migration={"tool": "flyway"})]}, "stack_apps[shop].migration.tool", "not one of the choices"),
+}
+MEANING = {
+    "form of the name": ({"variables": {"stack_name": "My Shop"}}, "stack_name", "cannot start the name"),
+    "names differ": ({"hosts": TWO_HOSTS, "host_variables": {"web": {"stack_name": "other"}}}, "stack_name", "differs between hosts"),
+    "keeper that is no host": ({"variables": {"stack_keeper": "vault"}}, "stack_keeper", "is not a host of the inventory"),
+    "prod without domain": ({"variables": {"stack_domain": ""}}, "stack_domain", "is missing"),
+    "prod with example domain": ({"variables": {"stack_domain": "app.example.com"}}, "stack_domain", "is a placeholder"),
+    "domain with scheme": ({"variables": {"stack_domain": "https://x.net"}}, "stack_domain", "is not a domain name"),
+    "placeholder anywhere": ({"variables": {"my_own": {"deep": ["CHANGE_ME"]}}, "base": DEV}, "my_own.deep[0]", "still contains CHANGE_ME"),
+    "placeholder address": ({"variables": {"ansible_host": "CHANGE_ME"}, "base": DEV}, "ansible_host of box", "still contains CHANGE_ME"),
+    "address for documentation": ({"host_variables": {"box": {"ansible_host": "198.51.100.7"}}}, "ansible_host of box", "for documentation"),
+    "address with port": ({"host_variables": {"box": {"stack_address": "10.0.0.1:22"}}}, "stack_address of box", "neither an IP address"),
+    "short password": ({"variables": {"postgres_password": "x7-Kp"}}, "postgres_password", "shorter than 16"),
+    "well-known password": ({"variables": {"rabbitmq_password": "password123"}}, "rabbitmq_password", "well-known password"),
+    "filler as password": ({"variables": {"valkey_password": "<your password here>"}}, "valkey_password", "is a placeholder"),
+    "password is the user": (
+        {"variables": {"minio_root_user": "the-keeper-of-files", "minio_root_password": "the-keeper-of-files"}},
+        "minio_root_password",
+        "same as the user's name",
+    ),
+    "one password twice": (
+        {"variables": {"postgres_password": GOOD_PASSWORD, "valkey_password": GOOD_PASSWORD}},
+        "valkey_password",
+        "is the same as postgres_password",
+    ),
+    "weak password of an app's user": ({"apps": [app(credentials={"postgres": "short"})]}, "stack_apps[shop].credentials.postgres", "shorter than 16"),
+    "weak secret of an app": ({"apps": [app(secrets={"SECRET_KEY": "changeme"})]}, "stack_apps[shop].secrets.SECRET_KEY", "well-known password"),
+    "two databases": ({"hosts": {**ONE_HOST, "two": ("postgres",)}}, "group postgres", "has 2 hosts"),
+    "two kinds of S3": ({"hosts": {"box": (*ONE_HOST["box"], "seaweedfs")}}, "groups minio and seaweedfs", "both have hosts"),
+    "need without host": ({"hosts": {"box": ("postgres", "rabbitmq", "minio", "proxy", "app")}}, "stack_apps[shop].needs", "nothing provides valkey"),
+    "URL and hosts": (
+        {"variables": {"postgres_external_url": "postgresql://db.mycompany.net/shop"}},
+        "postgres_external_url",
+        "although the group postgres has hosts",
+    ),
+    "URL of another kind": (
+        {"variables": {"valkey_external_url": "http://cache.mycompany.net"}, "hosts": {"box": ("postgres", "rabbitmq", "minio", "proxy", "app")}},
+        "valkey_external_url",
+        "is not a URL of this service",
+    ),
+    "app without image": ({"apps": [app(image=None)]}, "stack_apps[shop].image", "is required"),
+    "image with tag": ({"apps": [app(image="registry.mycompany.net:5000/shop:1.4")]}, "stack_apps[shop].image", "contains a tag"),
+    "image without version": ({"apps": [app(version=None)]}, "stack_apps[shop].version", "is required by image_source: registry"),
+    "latest in prod": ({"apps": [app(version="latest")]}, "stack_apps[shop].version", "says nothing about what runs"),
+    "service image without version": ({"variables": {"valkey_image": "valkey/valkey"}}, "valkey_image", "does not say which version"),
+    "archive without file": ({"apps": [app(image_source="archive")]}, "stack_apps[shop].archive", "is required"),
+    "archive that is not there": (
+        {"apps": [app(image_source="archive", archive="no.tar")], "files": Files(is_file=lambda path: False)},
+        "stack_apps[shop].archive",
+        "not on the controller",
+    ),
+    "build without context": ({"apps": [app(image_source="build")]}, "stack_apps[shop].build", "is required by image_source: build"),
+    "context that is not there": (
+        {"apps": [app(image_source="build", build={"context": "nowhere"})], "files": Files(is_folder=lambda path: False)},
+        "stack_apps[shop].build.context",
+        "this folder is not on the controller",
+    ),
+    "context without Dockerfile": (
+        {"apps": [app(image_source="build", build={"context": "src"})], "files": Files(is_file=lambda path: False)},
+        "stack_apps[shop].build.context",
+        "has no Dockerfile",
+    ),
+    "archive of a service without file": ({"variables": {"valkey_image_source": "archive"}}, "valkey_image_archive", "is required by valkey_image_source"),
+    "archive of a service that is not there": (
+        {"variables": {"valkey_image_archive": "no.tar"}, "files": Files(is_file=lambda path: False)},
+        "valkey_image_archive",
+        "not on the controller",
+    ),
+    "folder of archives that is not there": (
+        {"variables": {"stack_image_archives": "no"}, "files": Files(is_folder=lambda path: False)},
+        "stack_image_archives",
+        "not on the controller",
+    ),
+    "certificate that is not there": (
+        {"variables": {"stack_ca_certificates": ["ca.pem"]}, "files": Files(is_file=lambda path: False)},
+        "stack_ca_certificates[0]",
+        "not on the controller",
+    ),
+    "memory in words": ({"apps": [web(memory="512 megs")]}, "stack_apps[shop].processes[web].memory", "is not a memory size"),
+    "too little memory": ({"variables": {"postgres_memory": "64M"}}, "postgres_memory", "too little memory"),
+    "buffers above memory": ({"variables": {"postgres_shared_buffers": "2G"}}, "postgres_shared_buffers", "does not fit into postgres_memory"),
+    "no cpu": ({"apps": [web(cpus=0)]}, "stack_apps[shop].processes[web].cpus", "is not above zero"),
+    "same ports of the proxy": (
+        {"variables": {"stack_http_port": 8443, "stack_https_port": 8443}, "base": DEV},
+        "stack_https_port",
+        "clashes with stack_http_port",
+    ),
+    "service at a port of the proxy": (
+        {"variables": {"minio_port": 443}, "hosts": {"data": (*TWO_HOSTS["data"], "proxy"), "web": ("app",)}},
+        "minio_port",
+        "clashes with stack_https_port",
+    ),
+    "port out of range": ({"apps": [web(port=70000)]}, "stack_apps[shop].processes[web].port", "is not a port"),
+    "service that others cannot reach": (
+        {"hosts": {"data": TWO_HOSTS["data"], "web": TWO_HOSTS["web"]}, "host_variables": {"data": {"stack_address": "127.0.0.1"}}},
+        "stack_address of data",
+        "web cannot reach postgres, valkey, rabbitmq, minio there",
+    ),
+    "process name twice": ({"apps": [app(processes=[WEB, {"name": "web", "command": ["x"]}])]}, "stack_apps[shop].processes[web].name", "two processes"),
+    "app named like a service": ({"apps": [app(name="postgres", database="x")]}, "stack_apps[postgres].name", "is the name of a service"),
+    "route twice": (
+        {"apps": [APP, app(name="second", processes=[{**WEB, "name": "site"}])]},
+        "stack_apps[second].processes[site].routes[0]",
+        "leads to shop-web already",
+    ),
+    "route to no DNS name": ({"apps": [web(routes=[{"host": "http://x.net/"}])]}, "stack_apps[shop].processes[web].routes[0].host", "not a DNS name"),
+    "route path without slash": (
+        {"apps": [web(routes=[{"host": "x.mycompany.net", "path": "api"}])]},
+        "stack_apps[shop].processes[web].routes[0].path",
+        "does not start with /",
+    ),
+    "route without port": ({"apps": [web(port=None, health={})]}, "stack_apps[shop].processes[web].port", "is required by routes"),
+    "routes without proxy": ({"hosts": {"box": ("postgres", "valkey", "rabbitmq", "minio", "app")}}, "group proxy", "has no host, and shop-web has routes"),
+    "processes without host": ({"hosts": {"box": ("postgres", "valkey", "rabbitmq", "minio", "proxy")}}, "group app", "has no host"),
+    "group under another name": ({"hosts": {**ONE_HOST, "two": ("redis",)}}, "group redis", "did you mean valkey?"),
+    "network name twice": (
+        {"apps": [app(name="a", needs=[], processes=[{"name": "b-c"}]), app(name="a-b", needs=[], processes=[{"name": "c"}])]},
+        "stack_apps[a-b].processes[c].name",
+        "gives the network name a-b-c",
+    ),
+    "name of a database": ({"apps": [app(database="my-shop")]}, "stack_apps[shop].database", "is not a name of a database"),
+    "reserved database": ({"apps": [app(database="template1")]}, "stack_apps[shop].database", "reserved by PostgreSQL"),
+    "shared database": (
+        {"apps": [APP, app(name="second", database="shop", processes=[])]},
+        "stack_apps[second].database",
+        "is the database of shop too",
+    ),
+    "name of a bucket": ({"apps": [app(bucket="My_Files")]}, "stack_apps[shop].bucket", "is not a name of a bucket"),
+    "extensions without database": ({"apps": [app(needs=["rabbitmq"], extensions=["vector"])]}, "stack_apps[shop].extensions", "does not need postgres"),
+    "name of a variable": ({"apps": [app(env={"LOG-LEVEL": "x"})]}, "stack_apps[shop].env.LOG-LEVEL", "is not a name of a variable"),
+    "variable and secret": ({"apps": [app(env={"SECRET_KEY": "x"})]}, "stack_apps[shop].env.SECRET_KEY", "is one of the application's secrets"),
+    "variable of the stack": ({"apps": [app(env={"DATABASE_URL": "x"})]}, "stack_apps[shop].env.DATABASE_URL", "that the stack gives"),
+    "variable of the stack under another name": (
+        {"apps": [app(env={"BROKER": "x"}, env_names={"CELERY_BROKER_URL": "BROKER"})]},
+        "stack_apps[shop].env.BROKER",
+        "that the stack gives",
+    ),
+    "other name for nothing": ({"apps": [app(env_names={"MYSQL_URL": "X"})]}, "stack_apps[shop].env_names.MYSQL_URL", "gives no such variable"),
+    "secret in the open": ({"apps": [app(env={"STRIPE_TOKEN": "abc"})]}, "stack_apps[shop].env.STRIPE_TOKEN", "looks like a secret"),
+    "scheduler twice": ({"apps": [web(singleton=True, replicas=2)]}, "stack_apps[shop].processes[web].replicas", "singleton is true"),
+    "root user": ({"apps": [app(user="0:0")]}, "stack_apps[shop].user", "is root"),
+    "migration without command": ({"apps": [app(migration={"tool": "command"})]}, "stack_apps[shop].migration.command", "is required"),
+    "negative time": ({"apps": [app(migration={"tool": "alembic", "timeout": -5})]}, "stack_apps[shop].migration.timeout", "out of range"),
+    "endless stop": ({"apps": [web(stop_grace=7200)]}, "stack_apps[shop].processes[web].stop_grace", "out of range"),
+    "health path without port": ({"apps": [web(port=None, routes=[])]}, "stack_apps[shop].processes[web].health.path", "needs a port"),
+    "acme without address": ({"variables": {"stack_acme_email": ""}}, "stack_acme_email", "is required by stack_tls: acme"),
+    "acme for a local domain": ({"variables": {"stack_domain": "shop.internal"}}, "stack_domain", "no public authority"),
+    "acme at another port": ({"variables": {"stack_https_port": 8443}}, "stack_https_port", "asks at port 443"),
+    "internal authority in prod": ({"variables": {"stack_tls": "internal"}}, "stack_tls", "browsers do not trust"),
+    "wait for too long": ({"variables": {"stack_wait_timeout": 86400}}, "stack_wait_timeout", "out of range"),
+    "relative folder": ({"variables": {"stack_root": "opt/shop"}}, "stack_root", "is not an absolute path"),
+    "folder of the system": ({"variables": {"stack_root": "/"}}, "stack_root", "is a folder of the system"),
+    "folders in each other": ({"variables": {"stack_data_root": "/opt/shop/data"}}, "stack_data_root", "overlaps with stack_root"),
+    "relative mount": ({"apps": [web(mounts=[{"source": "media", "target": "/media"}])]}, "stack_apps[shop].processes[web].mounts[0].source", "absolute"),
+    "mount twice": (
+        {"apps": [web(mounts=[{"source": "/srv/a", "target": "/media"}, {"source": "/srv/b", "target": "/media/"}])]},
+        "stack_apps[shop].processes[web].mounts[1].target",
+        "used by another mount",
+    ),
+    "mount over the secrets": (
+        {"apps": [web(mounts=[{"source": "/srv/a", "target": "/run/secrets"}])]},
+        "stack_apps[shop].processes[web].mounts[0].target",
+        "hide the secrets",
+    ),
+    "socket of the engine": (
+        {"apps": [web(mounts=[{"source": "/var/run/docker.sock", "target": "/x.sock"}])]},
+        "stack_apps[shop].processes[web].mounts[0].source",
+        "control of the host",
+    ),
+    "source code in prod": (
+        {"apps": [web(mounts=[{"source": "/srv/x", "target": "/app"}])]},
+        "stack_apps[shop].processes[web].mounts[0]",
+        "mounts source code",
+    ),
+    "reload in prod": ({"apps": [web(command=["uvicorn", "--reload"])]}, "stack_apps[shop].processes[web].command", "reloads source code"),
+    "worker without broker": (
+        {"apps": [app(needs=["postgres"])]},
+        "stack_apps[shop].processes[worker].command",
+        "has no broker",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*TYPES, *MEANING])
+def test_a_wrong_inventory_has_one_error_that_names_the_variable_and_what_is_wrong(case):
+    change, variable, words = {**TYPES, **MEANING}[case]
+    problems = problems_of(**change)
+    assert [problem.name for problem in problems] == [variable], text_report(problems)
+    assert words in problems[0].says
+    assert problems[0].allowed or problems[0].example
+
+
+@pytest.mark.parametrize("hosts", [ONE_HOST, TWO_HOSTS], ids=["one host", "two hosts"])
+@pytest.mark.parametrize("base", [PROD, DEV], ids=["prod", "dev"])
+def test_a_right_inventory_has_no_error(hosts, base):
+    assert text_report(problems_of(hosts=hosts, base=base)).startswith("The inventory has 0 errors")
+
+
+def test_a_role_alone_needs_nothing_but_the_name_of_the_stack():
+    assert problems_of(base={"stack_name": "shop"}, apps=[], hosts={"box": ("valkey",)}) == []
+
+
+def test_managed_services_replace_the_groups():
+    urls = {
+        "postgres_external_url": "postgresql://shop:x@db.mycompany.net/shop",
+        "valkey_external_url": "rediss://cache.mycompany.net",
+        "rabbitmq_external_url": "amqps://mq.mycompany.net",
+        "s3_external_url": "https://s3.mycompany.net",
+    }
+    assert problems_of(variables=urls, hosts={"web": ("proxy", "app")}) == []
+
+
+def test_what_the_stack_makes_itself_and_good_passwords_are_accepted_in_prod():
+    given = {"postgres_password": GOOD_PASSWORD, "valkey_password": OTHER_PASSWORD, "rabbitmq_password": ""}
+    assert problems_of(variables=given) == []
+
+
+def test_development_options_and_weak_passwords_are_accepted_in_dev():
+    source = {"name": "web", "command": ["uvicorn", "--reload"], "mounts": [{"source": "/srv/x", "target": "/app"}]}
+    assert problems_of(variables={"postgres_password": "postgres"}, base=DEV, apps=[app(processes=[source])]) == []
+
+
+def test_all_errors_of_an_inventory_come_together():
+    wrong = {"stack_domain": "", "stack_wait_timeout": 0, "postgres_memory": "lots", "valkey_password": "valkey"}
+    names = [problem.name for problem in problems_of(variables=wrong, apps=[app(image=None, proceses=[])])]
+    assert sorted(names) == [
+        "postgres_memory",
+        "stack_apps[shop].image",
+        "stack_apps[shop].proceses",
+        "stack_domain",
+        "stack_wait_timeout",
+        "valkey_password",
+    ]
+
+
+def test_an_error_that_all_hosts_share_is_told_once_with_the_hosts():
+    problems = problems_of(variables={"stack_wait_timeout": 0}, hosts=TWO_HOSTS)
+    assert [problem.hosts for problem in problems] == [("data", "web")]
+
+
+def test_a_value_that_is_not_filled_in_is_told_once_not_again_by_every_rule():
+    problems = problems_of(variables={"stack_domain": "CHANGE_ME", "stack_acme_email": "CHANGE_ME", "postgres_password": "CHANGE_ME"})
+    assert sorted((problem.name, problem.says) for problem in problems) == [
+        ("postgres_password", "still contains CHANGE_ME"),
+        ("stack_acme_email", "still contains CHANGE_ME"),
+        ("stack_domain", "still contains CHANGE_ME"),
+    ]
+
+
+def test_the_report_has_variable_value_allowed_and_example_of_each_error():
+    text = text_report(problems_of(variables={"stack_tls": "letsencrypt"}))
+    assert "1. stack_tls: is not one of the choices (value: 'letsencrypt')" in text
+    assert "allowed: internal, acme, off; example: stack_tls: acme; at: box" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variables": {"postgres_password": "canary"}},
+        {"variables": {"postgres_pasword": "canary"}},
+        {"variables": {"postgres_password": ["canary"]}},
+        {"variables": {"postgres_external_url": "postgresql://shop:canary@db.mycompany.net/shop"}},
+        {"variables": {"valkey_password": {"a": "canary"}}},
+        {"apps": [app(credentials={"postgres": "canary", "mysql": "canary"})]},
+        {"apps": [app(secrets={"A-B": "canary", "SECRET_KEY": "canary"})]},
+        {"apps": [app(env={"API_TOKEN": "canary", "SECRET_KEY": "canary"})]},
+        {"apps": [app(secret={"SECRET_KEY": "canary"})]},
+    ],
+)
+def test_no_error_shows_a_secret(change):
+    text = text_report(problems_of(**change))
+    assert "0 errors" not in text
+    assert "canary" not in text
+
+
+@pytest.mark.parametrize("broken", [None, "text", 7, [], ["text", 7, None], [{}], [{"name": None}], [{"name": "a", "processes": "x", "needs": 5, "env": []}]])
+def test_any_shape_of_the_applications_gives_errors_and_never_a_traceback(broken):
+    assert isinstance(problems_of(apps=broken if broken is not None else [None]), list)
+
+
+def test_a_wrong_type_does_not_bring_errors_that_follow_from_it():
+    problems = problems_of(variables={"stack_image_source": "docker", "stack_tls": "none", "stack_apps": "shop"})
+    assert sorted(problem.name for problem in problems) == ["stack_apps", "stack_image_source", "stack_tls"]

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roles' argument specs are the one truth about their variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.longshore.stack.plugins.module_utils._specs import (
+    defaults,
+    description,
+    example,
+    load_roles,
+    role_from_spec,
+    type_name,
+)
+
+ROLES = Path(__file__).parents[4] / "roles"
+KNOWN = load_roles(str(ROLES), yaml.safe_load)
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.parent.name for path in ROLES.glob("*/defaults/main.yml")))
+def test_the_defaults_of_a_role_are_those_of_its_spec(name):
+    present = yaml.safe_load((ROLES / name / "defaults/main.yml").read_text(encoding="utf-8")) or {}
+    assert present == defaults(KNOWN[name].options)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_the_variables_of_a_role_carry_its_name(name):
+    # The addresses of services that are managed elsewhere are read by several roles, so they live with those of the stack.
+    strangers = [option for option in KNOWN[name].options if not option.startswith(f"{name}_") and not option.endswith("_external_url")]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_every_variable_of_a_role_is_described(name):
+    assert [option for option, spec in KNOWN[name].options.items() if not description(spec)] == []
+
+
+def test_an_example_is_told_apart_from_the_description():
+    option = {"description": ["Memory limit.", "Example: C(512M)"], "default": "1G"}
+    assert description(option) == ["Memory limit."]
+    assert example(option) == "512M"
+
+
+def test_without_a_written_example_the_default_or_a_choice_is_one():
+    assert example({"description": "Port.", "default": 80}) == "80"
+    assert example({"description": "Off or on.", "type": "bool", "default": True}) == "true"
+    assert example({"description": "Kind.", "choices": ["a", "b"]}) == "a"
+    assert example({"description": "Name."}) == ""
+
+
+def test_a_list_says_what_it_is_a_list_of():
+    assert type_name({"type": "list", "elements": "dict"}) == "list of dict"
+    assert type_name({}) == "str"
+
+
+def test_a_role_without_entry_point_has_no_variables():
+    assert role_from_spec("x", None).options == {}
