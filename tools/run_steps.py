@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache/test-logs"
 SKIPPED = 77
 TAIL = 80  # lines of a failed step's log that are shown
+CORES = ("2.19", "2.21")  # the oldest and the newest ansible-core that is supported
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def scenarios() -> list[str]:
 
 
 def examples() -> list[str]:
-    return sorted(path.parent.parent.name for path in ROOT.glob("examples/*/tests/run"))
+    return sorted(path.parent.name for path in ROOT.glob("examples/*/tests"))
 
 
 def steps() -> list[Step]:
@@ -51,15 +52,15 @@ def steps() -> list[Step]:
         Step("docs:changelog", "antsibull-changelog lint"),
         Step("docs:roles", "tools/role_docs --check"),
         Step("unit", "python -m pytest tests/unit"),
-        Step("packaging", "python -m pytest tests/packaging"),
         *(
-            Step(f"core:{core}-{kind}", f"tools/ansible-test {core} {kind}", minutes=15, fast=kind == "units")
-            for kind in ("units", "sanity")
-            for core in ("2.19", "2.21")
+            Step(f"{kind}:{core}", f"tools/with-core {core} {kind}", minutes=15, fast=kind != "sanity")
+            for kind in ("units", "packaging", "sanity")
+            for core in CORES
         ),
         Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", minutes=20, fast=False),
         Step("images", "python -m pytest tests/images", minutes=20, fast=False, engine=True),
-        *(Step(f"example:{name}", f"examples/{name}/tests/run", minutes=15, fast=False, engine=True) for name in examples()),
+        Step("migration", "python -m pytest tests/migration", minutes=10, fast=False, engine=True),
+        *(Step(f"example:{name}", f"tools/example-test {name}", minutes=15, fast=False, engine=True) for name in examples()),
         *(Step(f"molecule:{name}", f"molecule test -s {name}", minutes=15, fast=False, engine=True) for name in scenarios()),
     ]
 

@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         for name in reader.names:
             check_placeholders(reader.given(name), name, report)
         hosts = {name: reader.host(name, report) for name in reader.names}
-        find = partial(_find, _search_path(task_vars, self._loader.get_basedir()))
+        find = partial(_find, _search_path(self._loader.get_basedir()))
         files = Files(lambda path: find(os.path.isfile, path), lambda path: find(os.path.isdir, path))
         problems = with_origins(check(hosts, reader.groups, reader.roles, files, report), reader.given)
         if problems:
@@ -35,10 +35,9 @@ class ActionModule(ActionBase):
         return {"changed": False, "msg": f"The inventory is right: {len(hosts)} hosts.", "wrong": []}
 
 
-def _search_path(task_vars, basedir):
-    """Where relative paths of an inventory may lead: beside the inventory, beside the playbook, the working directory."""
-    inventory = task_vars.get("inventory_dir")
-    return [folder for folder in (inventory, basedir, task_vars.get("playbook_dir"), os.getcwd()) if folder]
+def _search_path(basedir):
+    """Where relative paths lead, the same places as those of the action `image`: beside the playbook and the working directory."""
+    return [basedir, os.path.join(basedir, "files"), os.getcwd()]
 
 
 def _find(folders, test, path):

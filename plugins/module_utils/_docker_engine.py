@@ -22,151 +22,28 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import (
+    DOCKER_HUB,
+    Login,
+    Wanted,
+    changed_keys,
+    fingerprints,
+    packages,
+    restart_allowed,
+    settings,
+    step_to,
+    without_passwords,
+)
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result, spawn
 from ansible_collections.longshore.stack.plugins.module_utils._files import replace
 
-# What the engine takes over when it is told to reload (https://docs.docker.com/reference/cli/dockerd/#configuration-reload-behavior).
-RELOADABLE = frozenset(
-    {
-        "authorization-plugins", "debug", "default-runtime", "features", "insecure-registries", "labels", "live-restore",
-        "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "registry-mirrors", "runtimes", "shutdown-timeout",
-    }
-)  # fmt: skip
-LOG_FILES = ("json-file", "local")  # the drivers that know max-size and max-file
-OWN_LABEL = "stack.longshore.name"
 FILES_OF_SYSV = 1048576  # open files that the SysV script of Debian's engine asks for
 # The script ends at a limit that it cannot set; this stands before it and lets it go on.
 SYSV_CURE = '\n# The start script asks for more open files than this host allows, and would end there.\nulimit() { command ulimit "$@" 2>/dev/null || true; }\n'
-DOCKER_HUB = "https://index.docker.io/v1/"
 SLACK = 2.0  # seconds; the start of a process is known no better
-
-
-@dataclass(frozen=True)
-class Login:
-    registry: str
-    username: str
-    password: str = field(repr=False)
-
-    @property
-    def key(self) -> str:
-        """The name under which the client keeps it."""
-        return DOCKER_HUB if self.registry in ("", "docker.io", "index.docker.io", "registry-1.docker.io") else self.registry
-
-
-@dataclass(frozen=True)
-class Wanted:
-    source: str = "auto"
-    daemon: Mapping[str, Any] = field(default_factory=dict)
-    log_max_size: str = "10m"
-    log_max_file: int = 3
-    live_restore: bool = True
-    registry_mirrors: Sequence[str] = ()
-    insecure_registries: Sequence[str] = ()
-    certificates: Mapping[str, str] = field(default_factory=dict)
-    logins: Sequence[Login] = ()
-    restart: str = "auto"
-    timeout: float = 60
-    repository: str = "https://download.docker.com/linux"
-    fingerprint: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
-
-
-# Decisions: no I/O from here to Machine.
-
-
-def merged(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wanted over what is there; only dictionaries are merged, a list is a value."""
-    result = dict(present)
-    for key, value in wanted.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
-def settings(present: Mapping[str, Any], wanted: Wanted, swarm: bool) -> dict[str, Any]:
-    """The daemon.json that the host should have."""
-    own: dict[str, Any] = {}
-    driver = wanted.daemon.get("log-driver", present.get("log-driver", LOG_FILES[0]))
-    if driver in LOG_FILES:
-        own["log-opts"] = {"max-size": wanted.log_max_size, "max-file": str(wanted.log_max_file)}
-    # A swarm node refuses it: there, moving the work to another node is what keeps it alive.
-    if wanted.live_restore and not swarm:
-        own["live-restore"] = True
-    elif present.get("live-restore"):
-        own["live-restore"] = False
-    if wanted.registry_mirrors:
-        own["registry-mirrors"] = list(wanted.registry_mirrors)
-    if wanted.insecure_registries:
-        own["insecure-registries"] = list(wanted.insecure_registries)
-    return merged(merged(present, own), wanted.daemon)
-
-
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-
-
-def step_to(applied: Mapping[str, Any] | None, new: Mapping[str, Any], certificates_new: bool) -> str:
-    """What the running engine needs in order to have the settings: none, reload or restart. `applied` is None when nobody knows."""
-    if applied is None or certificates_new:
-        return "restart"
-    keys = changed_keys(applied, new)
-    if not keys:
-        return "none"
-    return "reload" if keys <= RELOADABLE else "restart"
-
-
-def restart_allowed(policy: str, survive: bool, labels: Sequence[str]) -> bool:
-    """Whether the restart harms nobody: containers survive it, or all that run belong to a stack. `labels`: those of each running container."""
-    if policy != "auto":
-        return policy == "always"
-    return survive or all(f"{OWN_LABEL}=" in each for each in labels)
-
-
-def packages(release: Mapping[str, str], vendor: bool, apparmor: bool) -> list[str]:
-    """The packages of an engine with Compose, as far as they exist."""
-    if vendor:
-        names = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
-    elif release["ID"] == "ubuntu":
-        names = ["docker.io", "docker-compose-v2"]
-    elif int(release.get("VERSION_ID", "13").split(".")[0]) >= 13:
-        names = ["docker.io", "docker-cli", "docker-compose"]
-    else:
-        names = ["docker.io"]
-    # Where the kernel has AppArmor, the engine loads a profile for its containers and needs the tool for it.
-    return ["ca-certificates", *names, *(["apparmor"] if apparmor else [])]
-
-
-def fingerprints(armored: str) -> list[str]:
-    """Fingerprints of the primary keys in an ASCII-armored OpenPGP block (RFC 4880, version 4 keys)."""
-    block = re.search(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)-----END", armored, re.DOTALL)
-    if block is None:
-        return []
-    lines = [line.strip() for line in block[1].splitlines() if line.strip() and not line.startswith("=")]
-    data, found = base64.b64decode("".join(lines)), []
-    while data:
-        new_format, first = bool(data[0] & 0x40), data[1]
-        if new_format:
-            tag = data[0] & 0x3F
-            if first < 192:
-                start, length = 2, first
-            elif first < 224:
-                start, length = 3, ((first - 192) << 8) + data[2] + 192
-            else:
-                start, length = 6, int.from_bytes(data[2:6], "big")
-        else:
-            tag, size = data[0] >> 2 & 0x0F, 1 << (data[0] & 0x03)
-            start, length = 1 + size, int.from_bytes(data[1 : 1 + size], "big")
-        body, data = data[start : start + length], data[start + length :]
-        if tag == 6:
-            found.append(hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper())
-    return found
-
-
-def without_passwords(text: str) -> str:
-    """The text with the password of each URL (a proxy's, say) replaced."""
-    return re.sub(r"(://[^:/@\s]*:)[^@/\s]+@", r"\1********@", text)
 
 
 class Machine:
@@ -585,20 +462,31 @@ class Host:
         if verb == "restart" and process:
             # Not the script's own restart: it only ends an engine that it started itself.
             self.machine.kill(process.pid, signal.SIGTERM)
-            deadline = self.machine.monotonic() + self.wanted.timeout
-            while self.process == process and self.machine.monotonic() < deadline:
-                self.machine.sleep(0.2)
+            self.await_end(process)
         result = self.machine.run(["service", "docker", "start"])
         if not result.ok:
             raise EngineError(f"service docker start: {result.reason()}")
 
+    def await_end(self, process: Process) -> None:
+        """Wait until the process is gone, which is later than the end of its pid file."""
+        deadline = self.machine.monotonic() + self.wanted.timeout
+        while (self.machine.read(f"/proc/{process.pid}/stat") or "Z").rpartition(")")[2].split()[0] != "Z":
+            if self.machine.monotonic() > deadline:
+                raise EngineError(f"The engine (process {process.pid}) did not end within {self.wanted.timeout} s; it still has its old settings.")
+            self.machine.sleep(0.1)
+        # The script takes a process that nobody has reaped for a running engine, and would start none.
+        self.machine.remove("/run/docker-ssd.pid")
+
     def await_engine(self, old: Process | None, present: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Wait until another engine than `old` answers. If none does, put back the settings that served, and fail."""
+        alive = self.info.get("LiveRestoreEnabled")
         if self.answers(old):
             return
         said = self.last_words()
         if new != present:
-            self.machine.write(self.CONFIG, json.dumps(present, indent=4) + "\n") if present else self.machine.remove(self.CONFIG)
+            # An engine that starts without live-restore ends the containers that its predecessor left running.
+            old_settings = {**present, "live-restore": True} if alive else present
+            self.machine.write(self.CONFIG, json.dumps(old_settings, indent=4) + "\n") if old_settings else self.machine.remove(self.CONFIG)
             self.command("start")
             back = "and the engine runs again" if self.answers(None) else "but the engine does not run"
             raise EngineError(f"The engine did not start with the new settings; the old ones were put back, {back}. It said: {said}")

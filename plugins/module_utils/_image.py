@@ -181,6 +181,7 @@ def write_records(records: Mapping[str, Record]) -> bytes:
 # The job's script and what its log says
 
 _PHASE = "== "
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
         make = f"docker image inspect {base} >/dev/null 2>&1 || sh {shlex.quote(inputs.base_script)} {base}"
         commands += ["phase 'making the Debian base'", f"flock {shlex.quote(inputs.base_lock)} sh -c {shlex.quote(make)} || return 1"]
     # On a host that serves, the containers go before the build.
-    options = ["--force-rm", "--cpu-shares", "256", "--file", build.dockerfile, "--tag", wanted.build_ref]
+    options = ["--force-rm", "--cpu-shares", "512", "--file", build.dockerfile, "--tag", wanted.build_ref]
     options += ["--build-arg", f"BASE_IMAGE={build.base}"] if build.base else []
     for name, value in sorted(build.args.items()):
         options += ["--build-arg", f"{name}={value}"]
@@ -247,7 +248,9 @@ def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
 def phases(log: str) -> list[tuple[str, list[str]]]:
     """The log's parts: name, lines with something in them."""
     parts: list[tuple[str, list[str]]] = []
-    for line in log.splitlines():
+    for raw in log.split("\n"):
+        # Without colours, and of a line that was written over, what was seen last.
+        line = _COLOURS.sub("", raw).rstrip("\r").rpartition("\r")[2]
         if line.startswith(_PHASE):
             parts.append((line.removeprefix(_PHASE), []))
         elif parts and line.strip():

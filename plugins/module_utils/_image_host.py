@@ -77,6 +77,7 @@ class Slice:
                  host: Host = Host(), environ: Mapping[str, str] = os.environ):  # fmt: skip
         self.params, self.check, self.engine, self.warn, self.host, self.environ = params, check, engine, warn, host, environ
         self.sent = params["sent"] or {}
+        self.known: dict[str, Facts | None] = {}
         self.wanted = wanted_from(params, self.sent)
         self.repository = Reference.parse(self.wanted.name).repository
         folder, self.records_file = os.path.split(params["state_path"])
@@ -88,34 +89,42 @@ class Slice:
         if not plan.steps:
             return self._there(plan.ref, plan.source)
         if self.check:
-            return {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source, "msg": plan.sentence(self.wanted)}
+            result = {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source}
+            return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref)}
         # Everybody who wants the same image by the same way follows the same job.
         key = hashlib.sha256(repr((plan.steps, self.wanted.name, self.wanted.build_ref, plan.ref)).encode()).hexdigest()[:16]
         return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")))
 
     def _facts(self, ref: str) -> Facts | None:
-        try:
-            answers = self.engine.inspect("image", [ref])
-        except EngineError:
-            # On a bare host check mode goes on: what is missing would be installed by then.
-            if self.check:
-                return None
-            raise
-        return facts_of(answers[0], self.repository) if answers else None
+        if ref not in self.known:
+            try:
+                answers = self.engine.inspect("image", [ref])
+            except EngineError:
+                # On a bare host check mode goes on: what is missing would be installed by then.
+                if not self.check:
+                    raise
+                answers = []
+            self.known[ref] = facts_of(answers[0], self.repository) if answers else None
+        return self.known[ref]
 
     def _follow(self, plan: Plan, job: Job) -> dict[str, Any]:
         resumed = self.params["resume"].get("job") == job.path
-        if not job.running() and not (job.rc() == 0 or (resumed and job.started())):
+        if not job.running() and not (resumed and job.started()):
             need = self._need(plan)
             if need:
                 return {"changed": False, "pending": True, "progress": f"sending the {need}", "need": need}
-            job.start(script(plan, self.wanted, self._inputs()), self._prepare)
+            self._forget(os.path.dirname(job.path))
+            job.start(script(plan, self.wanted, self._inputs()), self._prepare if BUILD in plan.steps else lambda path: None)
         if not job.wait(self.host.slice):
             if job.age() > self.params["timeout"]:
                 job.kill()
                 raise ImageError(f"{self.wanted.name}: not done within {self.params['timeout']} s\n{failure(self.wanted, plan, job.read('log'))}")
             return {"changed": False, "pending": True, "progress": progress(job.read("log")), "resume": {"job": job.path}}
         log, source, rc = job.read("log"), job.read("source").strip(), job.rc()
+        if not job.started():
+            # Another run followed the same job and took its result a moment ago: look again.
+            return {"changed": False, "pending": True, "progress": "done by another run"}
+        self.known.clear()
         job.clear()
         if rc != 0:
             raise ImageError(failure(self.wanted, plan, log))
@@ -123,6 +132,14 @@ class Slice:
             self.warn(fallback_warning(self.wanted, log))
         ref = {BUILD: self.wanted.build_ref, ARCHIVE: plan.ref}.get(source, self.wanted.name)
         return {**self._there(ref, source), "changed": True}
+
+    @staticmethod
+    def _forget(folder: str) -> None:
+        """Remove jobs that ended with nobody there to take their result."""
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            old = Job(os.path.join(folder, name))
+            if old.started() and not old.running() and old.age() > 3600:
+                old.clear()
 
     def _need(self, plan: Plan) -> str:
         """What the controller must send before the job can start."""
@@ -148,8 +165,6 @@ class Slice:
         if self.sent.get("base_script"):
             with open(os.path.join(path, "base.sh"), "w", encoding="utf-8") as file:
                 file.write(self.sent["base_script"])
-        if not self.wanted.build:
-            return
         target, bundle = os.path.join(path, "context.tar"), "".join(_texts([self.host.bundle])).encode()
         if self.sent.get("context_tar"):
             shutil.copyfile(self.sent["context_tar"], target)
@@ -172,10 +187,15 @@ class Slice:
         facts = self._facts(ref)
         if not facts:
             raise ImageError(f"{self.wanted.name}: {ref} is not there although it was just {source}: does something else on this host remove images?")
+        diff = self._diff(f"{ref} {facts.id}")
         record = Record(self.wanted.name, source, ref, facts.id, facts.digest)
         self.records[self.repository] = record
         changed = self.folder.write(self.records_file, write_records(self.records), 0o644)
-        return {"changed": changed, "ref": ref, "id": facts.id, "digest": facts.digest, "source": source}
+        return {"changed": changed, "ref": ref, "id": facts.id, "digest": facts.digest, "source": source, "diff": diff}
+
+    def _diff(self, after: str) -> dict[str, str]:
+        record = self.records.get(self.repository)
+        return {"before": f"{record.ref} {record.id}\n" if record else "", "after": after + "\n"}
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:

@@ -71,7 +71,9 @@ class Stack:
 
     def view(self, host: Host) -> _wiring.View:
         def of(name: str, variable: str, default: Any = None) -> Any:
-            value = self.hosts[name].values.get(variable) if name in self.hosts else None
+            # The wiring refuses a wrong choice of application; here that is an error among others.
+            known = name in self.hosts and variable not in ("app_version", "app_name")
+            value = self.hosts[name].values.get(variable) if known else None
             return default if value is None else value
 
         return _wiring.View(host.name, self.groups, of)

@@ -26,11 +26,12 @@ def check_apps(stack: Stack, report: Report) -> None:
     seen: list[Any] = []
     for host in stack.hosts.values():
         apps = host.values.get("stack_apps") or []
-        view = (apps, host.environment, host.values.get("app_version"), [host.values.get(url) for url in NEED_URLS.values()])
+        view = (apps, host.environment, host.values.get("app_version"), host.values.get("app_name"), [host.values.get(url) for url in NEED_URLS.values()])
         if not apps or view in seen:
             continue
         seen.append(view)
         unique_names(apps, host, report)
+        chosen(apps, host, report)
         databases(apps, host, report)
         routes(stack, apps, host, report)
         aliases(apps, host, report)
@@ -47,6 +48,16 @@ def check_apps(stack: Stack, report: Report) -> None:
 def unique_names(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
     for found in repeated(app["name"] for app in apps):
         report.add(("stack_apps", f"[{found}]", "name"), "two applications have this name", value=found, allowed="a name of its own", host=host.name)
+
+
+def chosen(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    """What a release is about: `-e app_version=` and `-e app_name=`."""
+    given, known = host.values.get("app_name"), [app["name"] for app in apps if app["name"]]
+    example = f"-e app_name={known[0]}" if known else ""
+    if given and given not in known:
+        report.add("app_name", "is not an application of the stack", value=given, allowed=", ".join(known), example=example, host=host.name)
+    elif host.values.get("app_version") and not given and len(known) > 1:
+        report.add("app_name", "is required by app_version, because there are several applications", allowed=", ".join(known), example=example, host=host.name)
 
 
 def databases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
@@ -140,7 +151,9 @@ def name(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Repo
 
 
 def image(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
-    given, version = app["image"], host.values.get("app_version") or app["version"]
+    given = app["image"]
+    about = host.values.get("app_name") in (None, "", app["name"])
+    version = (host.values.get("app_version") if about else None) or app["version"]
     example = "image: registry.mycompany.net/shop"
     if not given:
         if app["processes"]:

@@ -45,7 +45,6 @@ def check_placeholders(variables: Mapping[str, Any], host: str, report: Report) 
 
 def _cleaned(host: Host, roles: dict[str, Role], report: Report) -> Host:
     values = clean_host(host, roles, report)
-    for name in ("ansible_host", "app_version"):
-        given = host.values.get(name)
-        values.setdefault(name, None if given is MISSING else given)
+    address = host.values.get("ansible_host")
+    values["ansible_host"] = None if address is MISSING else address
     return Host(host.name, host.groups, values, host.given)

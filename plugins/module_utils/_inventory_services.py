@@ -37,9 +37,8 @@ def archives(stack: Stack, host: Host, report: Report) -> None:
         example = f"{variable}: images/{role}.tar"
         if file and not stack.files.is_file(file):
             report.add(variable, "this file is not on the controller", value=file, allowed="a file made by docker save", example=example, host=host.name)
-        elif not file and not folder and role != "stack" and host.values.get(name) == "archive":
-            allowed = "a file made by docker save, or a folder of them in stack_image_archives"
-            report.add(variable, f"is required by {name}: archive", allowed=allowed, example=example, host=host.name)
+        elif not file and variable in stack.roles[role].options and host.values.get(name) == "archive":
+            report.add(variable, f"is required by {name}: archive", allowed="a file made by docker save", example=example, host=host.name)
 
 
 def sizes(stack: Stack, host: Host, report: Report) -> None:

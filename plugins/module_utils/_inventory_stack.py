@@ -77,7 +77,7 @@ def folders(stack: Stack, host: Host, report: Report) -> None:
         path = host.values.get(name)
         if not path:
             continue
-        near = next((other for other, folder in right.items() if values.is_inside(path, folder) or values.is_inside(folder, path)), None)
+        near = next((other for other, folder in right.items() if values.overlap(path, folder)), None)
         line = f"{name}: {example}"
         if not path.startswith("/") or ".." in path.split("/"):
             report.add(name, "is not an absolute path", value=path, allowed="a path that starts with /", example=line, host=host.name)

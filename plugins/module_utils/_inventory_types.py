@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +21,6 @@ RENAMED = {
     "redis_external_url": "valkey_external_url",
     "postgresql_external_url": "postgres_external_url",
 }
-EXTRA_NAMES = frozenset({"app_version"})
 # Words so common that a user's own variable may start with them: only a likely typing error is reported.
 COMMON_PREFIXES = frozenset({"app", "base", "image"})
 ROLE_GROUPS = {"caddy": "proxy", "postgres": "postgres", "valkey": "valkey", "rabbitmq": "rabbitmq", "minio": "minio", "seaweedfs": "seaweedfs", "app": "app"}
@@ -36,7 +36,7 @@ def concerns(role: str, host: Host) -> bool:
 
 def check_names(host: Host, names: Iterable[str], roles: dict[str, Role], report: Report) -> None:
     """Variables that carry a role's name but that no role knows."""
-    known = {name for role in roles.values() for name in role.options} | EXTRA_NAMES
+    known = {name for role in roles.values() for name in role.options}
     prefixes = [*roles, "s3"]
     for name in sorted(set(names) - known):
         if name in RENAMED:
@@ -155,7 +155,7 @@ def _number(kind: str, value: Any) -> Any:
     except ValueError:
         return MISSING
     if kind == "float":
-        return number if number == number and abs(number) != float("inf") else MISSING
+        return number if math.isfinite(number) else MISSING
     return int(number) if str(value).strip().lstrip("+-").isdigit() else MISSING
 
 

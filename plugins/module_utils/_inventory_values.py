@@ -74,10 +74,10 @@ def url_parts(url: str) -> tuple[str, str] | None:
     """Scheme and host of a URL, or nothing when it has none."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a bad port shows only when it is asked for
+        port = parts.port  # a wrong one shows only when it is asked for
     except ValueError:
         return None
-    return (parts.scheme.lower(), parts.hostname) if parts.scheme and parts.hostname else None
+    return (parts.scheme.lower(), parts.hostname) if parts.scheme and parts.hostname and port != 0 else None
 
 
 def weakness(password: str, users: tuple[str, ...] = ()) -> str:
@@ -98,6 +98,11 @@ def is_inside(path: str, folder: str) -> bool:
     """Whether a path is the folder or something in it."""
     path, folder = posixpath.normpath(path), posixpath.normpath(folder)
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of two paths is inside the other."""
+    return is_inside(one, folder=other) or is_inside(other, folder=one)
 
 
 def _ip(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

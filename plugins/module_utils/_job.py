@@ -85,7 +85,11 @@ class Job:
             os.killpg(int(self.read("pid")), signal.SIGTERM)
 
     def clear(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder, in one step for everybody who looks."""
+        gone = f"{self.path}.gone-{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.path, gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     def read(self, name: str) -> str:
         """A file of the job as text; empty if it is not there."""

@@ -38,6 +38,10 @@ class MigrationError(Exception):
         self.facts = facts
 
 
+class Busy(MigrationError):
+    """The container of another run came first."""
+
+
 @dataclass(frozen=True)
 class Spec:
     """What is wanted; see the documentation of the module migration for each field."""
@@ -237,6 +241,7 @@ def seconds_of(moment: str) -> float:
 class Found:
     """A migration container that is there."""
 
+    id: str
     running: bool
     release: str
     step: str
@@ -244,7 +249,10 @@ class Found:
 
 
 class OneOff:
-    """The one container in which a migration may run. The engine lets a name exist once, so two never run at the same time."""
+    """The one container in which a migration may run. The engine lets a name exist once, so two never run at the same time.
+
+    What was started is called by its id: the name may already belong to the container of another run.
+    """
 
     def __init__(self, spec: Spec, engine: Engine):
         self.spec, self.engine = spec, engine
@@ -262,46 +270,50 @@ class OneOff:
     def find(self) -> Found | None:
         for info in self.engine.inspect("container", [self.name], timeout=60):
             labels, state = info["Config"]["Labels"], info["State"]
-            return Found(state["Running"], labels.get(LABEL_RELEASE, "?"), labels.get(LABEL_STEP, "?"), seconds_of(state["StartedAt"]))
+            return Found(info["Id"], state["Running"], labels.get(LABEL_RELEASE, "?"), labels.get(LABEL_STEP, "?"), seconds_of(state["StartedAt"]))
         return None
 
-    def start(self, step: str, command: Sequence[str], environment: Mapping[str, str], timeout: float) -> None:
-        """Start the command, detached: it goes on when the connection to this host is cut, and its exit status is kept."""
+    def start(self, step: str, command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:
+        """The id of a detached container: it goes on when the connection to this host is cut, and its exit status is kept."""
         options = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
         options += ["-w", self.spec.working_dir] if self.spec.working_dir else []
         labels = ["-l", f"{LABEL_RELEASE}={self.spec.release}", "-l", f"{LABEL_STEP}={step}"]
         run = ["run", "--detach", "--no-deps", "-T", "--name", self.name, *labels, *options, self.spec.service, *command]
         result = self.engine.run([*self.compose, *run], timeout=timeout)
         if result.ok:
-            return
+            return result.stdout.split()[-1]
         said = "\n".join(line for line in result.reason().splitlines() if not re.match(r"\s*(Container|Network|Volume) \S+ +\w+ ?$", line))
         if "is already in use" in said:
-            raise MigrationError(f"another migration of {self.spec.lock} has just started in container {self.name}; run again when it has ended")
-        self.remove()
+            raise Busy(f"another migration of {self.spec.lock} has just started in container {self.name}; run again when it has ended")
+        self.remove(self.name)
         raise MigrationError(f"cannot start {shlex.join(command[:2])} in service {self.spec.service}: {said}", rc=result.rc)
 
-    def wait(self, seconds: float) -> int | None:
+    def wait(self, container: str, seconds: float) -> int | None:
         """The exit status, or None when it still runs after that time."""
         try:
-            result = self.engine.run(["wait", self.name], timeout=seconds)
+            result = self.engine.run(["wait", container], timeout=seconds)
         except EngineError as error:
             if isinstance(error.__cause__, subprocess.TimeoutExpired):
                 return None
             raise
+        if not result.ok and "No such container" not in result.stderr:
+            raise EngineError(f"docker wait {self.name}: {result.reason()}", result)
         if not result.ok:
             raise MigrationError(f"container {self.name} was removed by somebody else while the migration ran; run again to see where it stands")
         return int(result.stdout)
 
-    def output(self, lines: str = "all") -> tuple[str, str]:
-        """Standard output, and both streams as one."""
-        result = self.engine.run(["logs", "--timestamps", "--tail", lines, self.name], timeout=60)
+    def output(self, container: str, lines: str = "all") -> tuple[str, str]:
+        """Standard output, and both streams as one; nothing where another run has cleared the container away."""
+        result = self.engine.run(["logs", "--timestamps", "--tail", lines, container], timeout=60)
+        if not result.ok:
+            return "", ""
         return untimed(result.stdout), merge_streams(result.stdout, result.stderr)
 
-    def stop(self) -> None:
-        self.engine.run(["stop", "-t", str(STOP_SECONDS), self.name], timeout=STOP_SECONDS + 30)
+    def stop(self, container: str) -> None:
+        self.engine.run(["stop", "-t", str(STOP_SECONDS), container], timeout=STOP_SECONDS + 30)
 
-    def remove(self) -> None:
-        self.engine.run(["rm", "--force", self.name], timeout=60)
+    def remove(self, container: str) -> None:
+        self.engine.run(["rm", "--force", container], timeout=60)
 
 
 @dataclass
@@ -309,6 +321,7 @@ class State:
     """What one slice hands to the next."""
 
     step: str = ""
+    container: str = ""
     began: float = 0.0
     started: float = 0.0
     adopted: bool = False
@@ -342,7 +355,7 @@ class Migration:
             if note:
                 return self._result(note)
         while True:
-            rc = self.container.wait(max(0.1, min(end - self.clock(), self._left())))
+            rc = self.container.wait(self.state.container, max(0.1, min(end - self.clock(), self._left())))
             if rc is not None:
                 note = self._collect(rc)
                 if note:
@@ -362,26 +375,39 @@ class Migration:
             return f"the release directory {spec.path} does not exist yet, so what is pending is not known; a run would migrate"
         marker = self._marker()
         if marker.get("release") == spec.release and marker.get("state") == "done":
-            state.revision_before = state.revision_after = marker.get("revision")
+            state.revision_after = marker.get("revision")
+            if not state.changed:
+                state.revision_before = state.revision_after
             return f"release {spec.release} was migrated at {marker.get('time')}"
-        self.environment = self.container.environment()
-        found = self.container.find()
-        if found and found.running:
-            since = datetime.fromtimestamp(found.started, UTC).isoformat()
-            what = f"a migration of release {found.release} runs since {since} in container {self.container.name} (step {found.step})"
-            if found.release != spec.release:
-                raise MigrationError(
-                    f"{what}; two at once would break the database. Wait until it has ended, or end it with: docker rm -f {self.container.name}"
-                )
-            if self.check:
-                state.changed = True
-                return what
-            state.started, state.adopted = found.started, True
-            state.step = found.step if found.step in self.steps else "read"
-            return ""
-        if found:
-            self.container.remove()
-        return self._first_step()
+        self.environment = self.environment or self.container.environment()
+        for last in (False, True):
+            found = self.container.find()
+            if found and found.running:
+                return self._join(found, marker)
+            if found:
+                self.container.remove(found.id)
+            try:
+                return self._first_step()
+            except Busy:
+                if last:
+                    raise
+        return ""
+
+    def _join(self, found: Found, marker: Mapping[str, Any]) -> str:
+        """Wait for what an earlier run of this release had started."""
+        spec, state = self.spec, self.state
+        since = datetime.fromtimestamp(found.started, UTC).isoformat()
+        what = f"a migration of release {found.release} runs since {since} in container {self.container.name} (step {found.step})"
+        if found.release != spec.release:
+            end = f"docker rm -f {self.container.name}"
+            raise MigrationError(f"{what}; two at once would break the database. Wait until it has ended, or end it with: {end}")
+        state.changed = found.step != "read"
+        state.revision_before = marker.get("revision")
+        if self.check:
+            return what
+        state.container, state.started, state.adopted = found.id, found.started, True
+        state.step = found.step if found.step in self.steps else "read"
+        return ""
 
     def _first_step(self) -> str:
         if self.tool.read:
@@ -392,7 +418,7 @@ class Migration:
         self.state.step = step
         guard = postgres_environment(self.environment, self.spec.release, self.spec.timeout) if self.spec.postgres_guard else {}
         command = ("sh", "-c", reading_script(self.tool.read)) if step in ("read", "verify") else self._command(step)
-        self.container.start(step, command, guard, max(1.0, self._left()))
+        self.state.container = self.container.start(step, command, guard, max(1.0, self._left()))
         return ""
 
     def _command(self, step: str) -> tuple[str, ...]:
@@ -400,8 +426,8 @@ class Migration:
 
     def _collect(self, rc: int) -> str:
         """Keep the output of the step that has ended, and go on to the next; or say how all of it ended."""
-        step, (stdout, both) = self.state.step, self.container.output()
-        self.container.remove()
+        step, (stdout, both) = self.state.step, self.container.output(self.state.container)
+        self.container.remove(self.state.container)
         both = masked(both, secrets_of(self.environment))
         if step in ("upgrade", "seed"):
             self.state.output = tail(f"{self.state.output}\n{both}".strip())
@@ -477,16 +503,16 @@ class Migration:
     def _again(self) -> str:
         """What an earlier run had left has ended; now from the start, with the whole time."""
         self.state.adopted, self.state.started = False, self.clock()
-        return self._first_step()
+        return self._begin()
 
     def _finish(self, note: str) -> str:
         self._mark(state="done", revision=self.state.revision_after)
         return note
 
     def _give_up(self) -> None:
-        self.container.stop()
-        _stdout, both = self.container.output()
-        self.container.remove()
+        self.container.stop(self.state.container)
+        _stdout, both = self.container.output(self.state.container)
+        self.container.remove(self.state.container)
         both = masked(both, secrets_of(self.environment))
         self._keep(self.state.step, None, both)
         what = shlex.join(self._command(self.state.step))
@@ -501,7 +527,7 @@ class Migration:
         return self.state.started + self.spec.timeout - self.clock()
 
     def _progress(self) -> str:
-        _stdout, last = self.container.output("1")
+        _stdout, last = self.container.output(self.state.container, "1")
         said = masked(last, secrets_of(self.environment)).strip()[-160:]
         return f"{shlex.join(self._command(self.state.step))}, at most {self.spec.timeout:g} s" + (f": {said}" if said else "")
 

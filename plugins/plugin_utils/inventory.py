@@ -62,7 +62,7 @@ class InventoryReader:
         variables = {**self._defaults, **self._variables(name), "hostvars": self._hostvars, "groups": self.groups}
         templar = Templar(loader=self._loader, variables=variables)
         host = Host(name, frozenset(group for group, hosts in self.groups.items() if name in hosts), {}, frozenset(given))
-        wanted = {"ansible_host", "app_version"}
+        wanted = {"ansible_host"}
         for role in self.roles.values():
             wanted.update(key for key in role.options if key in given or concerns(role.name, host))
         for key in wanted & variables.keys():

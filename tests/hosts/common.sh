@@ -41,8 +41,10 @@ remove_host() {
 wait_until_booted() {
     local deadline=$((SECONDS + 60)) state=''
     while [ $SECONDS -lt $deadline ]; do
-        state=$(docker exec "$1" systemctl is-system-running 2>&1) || true
-        [[ $state =~ ^(running|degraded)$ ]] && docker exec "$1" systemctl -q is-active ssh && return
+        # Ready: all units were started, or, without systemd, the script of PID 1 has come to its end.
+        state=$(docker exec "$1" sh -c 'if [ -d /run/systemd/system ]; then systemctl is-system-running
+            elif pidof -q sshd && pgrep -fx "sleep infinity" >/dev/null; then echo running; fi' 2>&1) || true
+        [[ $state =~ ^(running|degraded)$ ]] && return
         sleep 0.1
     done
     docker logs --tail 20 "$1" >&2 || true

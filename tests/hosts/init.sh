@@ -1,5 +1,6 @@
 #!/bin/sh
 # PID 1 of a test host until systemd takes over: undoes what keeps an ordinary container from being a machine.
+# With the argument `sysv` systemd does not take over, and services are SysV scripts: a host as in some sandboxes and containers.
 set -e
 
 # The paths of /proc that an engine masks or makes read-only; deepest first.
@@ -32,4 +33,7 @@ else
         mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
     fi
 fi
-exec /sbin/init "$@"
+[ "$1" = sysv ] || exec /sbin/init
+service ssh start
+[ ! -x /etc/init.d/docker ] || service docker start || true
+exec sleep infinity

@@ -7,74 +7,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
-import time
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
-from ansible_collections.longshore.stack.plugins.action.image import BASE_SCRIPT, recipe_name
+
+from ansible_collections.longshore.stack.plugins.action.image import BASE_SCRIPT
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._image import Build, base_ref
 from ansible_collections.longshore.stack.plugins.module_utils._image_host import Slice
 from ansible_collections.longshore.stack.plugins.plugin_utils import build_context
 
-ROLES = Path(__file__).parents[2] / "roles"
-RECIPES = {
-    recipe_name(dockerfile.parent): dockerfile.parent for dockerfile in [*ROLES.glob("*/files/image/Dockerfile"), *ROLES.glob("*/files/image/*/Dockerfile")]
-}
-
-
-def docker(*args: str, check: bool = True, timeout: float = 60, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(["docker", *args], capture_output=True, text=True, timeout=timeout, check=False, input=stdin)
-    if check and done.returncode:
-        raise AssertionError(f"docker {' '.join(args)}: {done.stderr or done.stdout}")
-    return done
-
-
-def until(condition, seconds: float = 20, pause: float = 0.2):
-    """The first true answer of the condition; the last answer if there is none in time."""
-    end = time.monotonic() + seconds
-    while not (answer := condition()) and time.monotonic() < end:
-        time.sleep(pause)
-    return answer
-
-
-class Container:
-    """A container with the stack's hardening, unless told otherwise."""
-
-    def __init__(self, image: str, *command: str, user: str = "", hardened: bool = True, options: tuple[str, ...] = ()):
-        self.name = f"lsimg-{uuid.uuid4().hex[:8]}"
-        hardening = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/tmp", "--memory", "768m") if hardened else ()
-        as_user = ("--user", user) if user else ()
-        docker("run", "--detach", "--name", self.name, *hardening, *as_user, *options, image, *command)
-
-    def exec(self, *command: str, options: tuple[str, ...] = (), check: bool = False, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-        return docker("exec", *options, self.name, *command, check=check, timeout=timeout)
-
-    def logs(self) -> str:
-        done = docker("logs", self.name, check=False)
-        return done.stdout + done.stderr
-
-    def inspect(self, template: str) -> str:
-        return docker("inspect", "--format", template, self.name).stdout.strip()
-
-    @property
-    def address(self) -> str:
-        return self.inspect("{{.NetworkSettings.IPAddress}}")
-
-    def exit_code(self, seconds: float = 15) -> int:
-        """The exit code of a container that ends by itself."""
-        return int(docker("wait", self.name, timeout=seconds).stdout)
-
-    def stop(self, grace: int) -> tuple[int, float]:
-        """Exit code and seconds of a stop with the image's own signal."""
-        start = time.monotonic()
-        docker("stop", "--time", str(grace), self.name, timeout=grace + 10)
-        return int(self.inspect("{{.State.ExitCode}}")), time.monotonic() - start
-
-    def remove(self) -> None:
-        docker("rm", "--force", "--volumes", self.name, check=False)
+# With the import mode of this project a test does not see the files beside it.
+sys.path.insert(0, str(Path(__file__).parent))
+from image_support import RECIPES, Container, docker  # noqa: E402  # found by the line above
 
 
 class Images:

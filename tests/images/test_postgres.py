@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-
-from conftest import docker, until
+from image_support import docker, until
 
 PASSWORD = "kept-in-a-file"
 
@@ -20,15 +19,16 @@ class Server:
         if init:
             mounts += ["--volume", f"{init}:/docker-entrypoint-initdb.d:ro"]
         run = ("--tmpfs", "/run/postgresql:uid=999,gid=999,mode=3777")
-        environment = ("--env", "POSTGRES_PASSWORD_FILE=/run/secrets/password", "--env", "POSTGRES_DB=shop")
+        environment = ("--env", "POSTGRES_PASSWORD_FILE=/run/secrets/password", "--env", "POSTGRES_DB=shop", "--env", "POSTGRES_INITDB_ARGS=--no-sync")
         self.container = images.run(ref, *command, user=user, options=(*run, *environment, *mounts, *options))
 
-    def ready(self, seconds=20):
+    def ready(self, seconds=60):
         return until(lambda: self.container.exec("pg_isready", "--quiet", "--host", "127.0.0.1").returncode == 0, seconds)
 
     def sql(self, statement, password=PASSWORD, database="shop"):
         host = self.container.address
-        return self.container.exec("psql", "--no-password", "-tA", "-h", host, "-U", "postgres", "-c", statement, database, options=("--env", f"PGPASSWORD={password}"))
+        ask = ("psql", "--no-password", "-tA", "-h", host, "-U", "postgres", "-c", statement, database)
+        return self.container.exec(*ask, options=("--env", f"PGPASSWORD={password}"))
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,9 @@ def test_the_server_runs_as_999_and_its_environment_does_not_hold_the_password(s
 
 def test_a_stop_with_a_client_connected_is_quick_and_clean_and_the_rows_are_there_in_a_new_container(images, ref, data, server):
     server.sql("create table kept (n int); insert into kept values (41), (42)")
-    docker("exec", "--detach", "--env", f"PGPASSWORD={PASSWORD}", server.container.name, "psql", "-h", "127.0.0.1", "-U", "postgres", "-c", "select pg_sleep(60)", "shop")
-    assert until(lambda: server.sql("select count(*) from pg_stat_activity where query like '%pg_sleep(60)%' and pid <> pg_backend_pid()").stdout.strip() == "1")
+    docker("exec", "--detach", server.container.name, "psql", "-h", "/run/postgresql", "-U", "postgres", "-c", "select pg_sleep(60)", "shop")
+    count = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)'"
+    assert until(lambda: server.sql(count).stdout.strip() == "1")
     code, seconds = server.container.stop(grace=30)
     assert (code, seconds < 15) == (0, True)
     server.container.remove()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from conftest import docker, until
+from image_support import docker, until
 
 PASSWORD = "only-in-the-file"
 CONFIG = f"requirepass {PASSWORD}\nappendonly no\nsave 3600 1\n"

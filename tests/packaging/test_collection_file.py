@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -12,17 +14,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 JUNK = (".ansible", ".cache", ".ci", ".config", ".git", ".github", ".venv", "__pycache__", ".pytest_cache", "molecule", "tests", "tools", "build", "benchmarks")
-PLUGIN_TYPES = {"modules": "module", "lookup": "lookup", "filter": "filter"}
 
 
-def plugins(folder: str) -> list[str]:
-    return sorted({path.stem for path in (ROOT / "plugins" / folder).glob("*") if path.suffix in (".py", ".yml") and path.stem != "__init__"})
-
-
-def documented_plugins() -> list[tuple[str, str]]:
-    # A file of filters holds several: each has its own documentation file.
-    names = [(kind, name) for folder, kind in PLUGIN_TYPES.items() if folder != "filter" for name in plugins(folder)]
-    return names + [("filter", path.stem) for path in sorted((ROOT / "plugins/filter").glob("*.yml"))]
+def documented_plugins() -> dict[str, set[str]]:
+    names = {kind: {path.stem for path in ROOT.glob(f"plugins/{folder}/*.py")} - {"__init__"} for kind, folder in (("module", "modules"), ("lookup", "lookup"))}
+    # A file of filters may hold several: each has a documentation file.
+    names["filter"] = {path.stem for path in ROOT.glob("plugins/filter/*.yml")}
+    return {kind: {f"longshore.stack.{name}" for name in found} for kind, found in names.items() if found}
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +46,12 @@ def installed(archive, tmp_path_factory):
     return run
 
 
+def known_to_git(*folders: str) -> set[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *folders]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return {name for name in names if (ROOT / name).exists()}
+
+
 def members(archive: Path) -> list[str]:
     with tarfile.open(archive) as tar:
         return [member.name for member in tar if member.isfile()]
@@ -62,30 +66,28 @@ def test_the_file_holds_nothing_but_what_a_user_needs(archive):
 
 
 def test_every_file_is_one_that_git_knows(archive):
-    known = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert set(members(archive)) - set(known.stdout.splitlines()) <= {"MANIFEST.json", "FILES.json"}
+    assert set(members(archive)) - known_to_git() <= {"MANIFEST.json", "FILES.json"}
 
 
 def test_what_a_user_needs_is_in_the_file(archive):
     names = set(members(archive))
     assert {"README.md", "LICENSE", "meta/runtime.yml"} <= names
-    for folder in ("plugins", "roles", "playbooks"):
-        wanted = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", folder], cwd=ROOT, check=True, capture_output=True, text=True)
-        assert set(wanted.stdout.splitlines()) <= names
+    assert {name for name in known_to_git("plugins", "roles", "playbooks", "inventories", "examples") if not name.endswith("/.gitignore")} <= names
 
 
 def test_the_file_is_small(archive):
     assert archive.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize(("kind", "name"), documented_plugins())
-def test_an_installed_plugin_shows_its_documentation(installed, kind, name):
-    result = installed("ansible-doc", "--type", kind, f"longshore.stack.{name}")
+@pytest.mark.parametrize(("kind", "names"), documented_plugins().items())
+def test_every_installed_plugin_shows_its_documentation(installed, kind, names):
+    result = installed("ansible-doc", "--type", kind, "--json", *names)
     assert result.returncode == 0, result.stderr
-    assert f"longshore.stack.{name}" in result.stdout
+    assert set(json.loads(result.stdout)) == names
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("playbooks/*.yml")))
-def test_an_installed_playbook_is_found_by_its_full_name(installed, name):
-    result = installed("ansible-playbook", "-i", "localhost,", f"longshore.stack.{name}", "--syntax-check")
+def test_every_installed_playbook_is_found_by_its_full_name(installed):
+    names = [f"longshore.stack.{path.stem}" for path in sorted(ROOT.glob("playbooks/*.yml"))]
+    result = installed("ansible-playbook", "-i", "localhost,", "--syntax-check", *names)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert len(re.findall("^playbook: ", result.stdout, re.MULTILINE)) == len(names)

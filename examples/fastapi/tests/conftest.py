@@ -7,9 +7,10 @@ a cache prefix and file names of their own, which they remove. Tasks always run 
 from __future__ import annotations
 
 import os
+import secrets
 
 SERVICES_GIVEN = bool({"DATABASE_URL", "DATABASE_URL_FILE"} & set(os.environ))
-UNIQUE = f"test_{os.getpid()}"
+UNIQUE = f"test_{secrets.token_hex(4)}"
 
 _NOWHERE = {
     "DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:1/nowhere",

@@ -89,11 +89,13 @@ def collections_path(tmp_path: Path) -> Path:
     return tmp_path / "collections"
 
 
-def run(tmp_path: Path, inventory: str, *arguments: str, play: str = PLAY) -> tuple[int, str]:
+def run(tmp_path: Path, inventory: str | Path, *arguments: str, play: str = PLAY) -> tuple[int, str]:
     """Status and output of a run."""
     if not PLAYBOOK.is_file():
         pytest.skip(f"there is no ansible-playbook beside {sys.executable}")
-    (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
+    if isinstance(inventory, str):
+        (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
+        inventory = Path("hosts.yml")
     (tmp_path / "site.yml").write_text(play, encoding="utf-8")
     (tmp_path / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
@@ -104,7 +106,7 @@ def run(tmp_path: Path, inventory: str, *arguments: str, play: str = PLAY) -> tu
         ANSIBLE_NOCOLOR="1",
         LC_ALL="C.UTF-8",
     )
-    command = [sys.executable, str(PLAYBOOK), "-i", "hosts.yml", "site.yml", *arguments]
+    command = [sys.executable, str(PLAYBOOK), "-i", str(inventory), "site.yml", *arguments]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -134,6 +136,15 @@ def test_an_error_names_the_line_of_the_inventory_where_it_was_written(wrong):
 
 def test_no_secret_of_a_wrong_inventory_is_printed(wrong):
     assert "canary" not in wrong[1]
+
+
+@pytest.mark.parametrize("inventory", sorted(path.parent.name for path in COLLECTION.glob("inventories/*/hosts.yml")))
+def test_in_the_inventories_of_the_project_nothing_is_wrong_but_what_a_user_has_to_fill_in(tmp_path, inventory):
+    status, output = run(tmp_path, COLLECTION / "inventories" / inventory)
+    errors = re.findall(r"^ +\d+\. (.*)$", output.split("\nfatal:")[0], re.MULTILINE)
+    assert [error for error in errors if not error.endswith("still contains CHANGE_ME")] == []
+    assert bool(errors) == ("The inventory has" in output)
+    assert status == 2 if errors else "Touch the hosts" in output
 
 
 def test_a_right_inventory_passes_and_only_then_the_hosts_are_touched(tmp_path):

@@ -238,10 +238,16 @@ class Docker:
             rc, says = self.seed_rc, "seeding"
         self.started.append("read" if command[0] == "sh" else " ".join(command))
         self.container = {"rc": rc, "end": self.now + seconds, "begin": self.now, "says": says, "labels": labels, "environment": environment}
-        return self._result(stdout="0123\n")
+        return self._result(stdout=f" Container x Created\n{self._id()}\n")
 
-    def _wait(self, _words, timeout):
-        if not self.container:
+    def _id(self):
+        return f"id{len(self.started)}"
+
+    def _gone(self, words):
+        return not self.container or words[-1] not in (self._id(), "shop-web-migration")
+
+    def _wait(self, words, timeout):
+        if self._gone(words):
             return self._result(1, stderr="Error: No such container")
         if self.container["end"] > self.now + timeout:
             self.now += timeout
@@ -249,7 +255,9 @@ class Docker:
         self.now = max(self.now, self.container["end"])
         return self._result(stdout=f"{self.container['rc']}\n")
 
-    def _logs(self, _words, _timeout):
+    def _logs(self, words, _timeout):
+        if self._gone(words):
+            return self._result(1, stderr="Error: No such container")
         lines = self.container["says"].splitlines()
         return self._result(stdout="".join(f"2026-01-01T00:00:{number:02}Z {line}\n" for number, line in enumerate(lines)))
 
@@ -257,8 +265,9 @@ class Docker:
         self.container["end"] = self.now
         return self._result()
 
-    def _rm(self, _words, _timeout):
-        self.container = None
+    def _rm(self, words, _timeout):
+        if not self._gone(words):
+            self.container = None
         return self._result()
 
     def _container(self, _words, _timeout):
@@ -266,7 +275,7 @@ class Docker:
             return self._result(1, "[]", "Error: No such container: x")
         began = datetime.fromtimestamp(self.container["begin"], UTC).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
         state = {"Running": self.container["end"] > self.now, "StartedAt": began}
-        return self._result(stdout=json.dumps([{"Config": {"Labels": self.container["labels"]}, "State": state}]))
+        return self._result(stdout=json.dumps([{"Id": self._id(), "Config": {"Labels": self.container["labels"]}, "State": state}]))
 
 
 @pytest.fixture
@@ -489,6 +498,22 @@ class TestInterruption:
         with pytest.raises(MigrationError, match="within 50 s"):
             migrate(docker, release, timeout=50)
         assert docker.now - begin < 1
+
+    def test_a_run_that_was_taken_for_dead_and_ends_the_work_itself_is_no_failure(self, docker, release):
+        first = self.begin(docker, release)
+        wait, taken = docker._wait, []
+
+        def wait_while_the_first_run_finishes(words, timeout):
+            if not taken:
+                taken.append(True)
+                assert migrate(docker, release, resume=first["resume"])["changed"]
+                return Result((), 0, "0\n", "")
+            return wait(words, timeout)
+
+        docker._wait = wait_while_the_first_run_finishes
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+        assert docker.started == ["read", "alembic upgrade head", "read"]
 
     def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
         docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")

@@ -35,9 +35,10 @@ def service(name: str, port: int, secret: str, **more: Any) -> Any:
     return role_from_spec(name, {"argument_specs": {"main": {"options": options}}})
 
 
-STACK = load_roles(str(ROLES), yaml.safe_load)["stack"]
+KNOWN = load_roles(str(ROLES), yaml.safe_load)
 SPECS = {
-    "stack": STACK,
+    "stack": KNOWN["stack"],
+    "app": KNOWN["app"],
     "postgres": service("postgres", 5432, "postgres_password", postgres_shared_buffers={"type": "str"}),
     "valkey": service("valkey", 6379, "valkey_password"),
     "rabbitmq": service("rabbitmq", 5672, "rabbitmq_password"),
@@ -157,6 +158,12 @@ MEANING = {
     "app without image": ({"apps": [app(image=None)]}, "stack_apps[shop].image", "is required"),
     "image with tag": ({"apps": [app(image="registry.mycompany.net:5000/shop:1.4")]}, "stack_apps[shop].image", "contains a tag"),
     "image without version": ({"apps": [app(version=None)]}, "stack_apps[shop].version", "is required by image_source: registry"),
+    "release of an unknown app": ({"variables": {"app_name": "shpo", "app_version": "2.0"}}, "app_name", "is not an application of the stack"),
+    "release of one of several apps": (
+        {"variables": {"app_version": "2.0"}, "apps": [APP, app(name="second", processes=[])]},
+        "app_name",
+        "is required by app_version",
+    ),
     "latest in prod": ({"apps": [app(version="latest")]}, "stack_apps[shop].version", "says nothing about what runs"),
     "service image without version": ({"variables": {"valkey_image": "valkey/valkey"}}, "valkey_image", "does not say which version"),
     "archive without file": ({"apps": [app(image_source="archive")]}, "stack_apps[shop].archive", "is required"),
@@ -314,6 +321,10 @@ def test_a_right_inventory_has_no_error(hosts, base):
 
 def test_a_role_alone_needs_nothing_but_the_name_of_the_stack():
     assert problems_of(base={"stack_name": "shop"}, apps=[], hosts={"box": ("valkey",)}) == []
+
+
+def test_the_version_of_a_release_replaces_the_one_of_the_inventory():
+    assert problems_of(variables={"app_version": "2.0"}, apps=[app(version=None)]) == []
 
 
 def test_managed_services_replace_the_groups():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,58 @@ def test_a_list_says_what_it_is_a_list_of():
 
 def test_a_role_without_entry_point_has_no_variables():
     assert role_from_spec("x", None).options == {}
+
+
+SPEC = """
+argument_specs:
+  main:
+    short_description: A service
+    description: Runs it.
+    options:
+      demo_port:
+        description: ["Port | or so, see O(demo_name).", "Example: C(81)"]
+        type: int
+        default: 80
+      demo_name: {description: Name., type: str, required: true}
+"""
+
+
+@pytest.fixture(name="roles")
+def one_role(tmp_path):
+    """A folder with one role that has nothing but its spec, and the tool on it."""
+    meta = tmp_path / "roles/demo/meta"
+    meta.mkdir(parents=True)
+    (meta / "argument_specs.yml").write_text(SPEC, encoding="utf-8")
+    return meta.parents[1]
+
+
+def role_docs(roles: Path, *arguments: str) -> subprocess.CompletedProcess:
+    tool = ROLES.parent / "tools/role_docs"
+    if not tool.is_file():
+        pytest.skip("this copy of the collection has no tools")
+    return subprocess.run([sys.executable, str(tool), "--roles", str(roles), *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_readme_and_the_defaults_of_a_role_are_written_from_its_spec(roles):
+    assert role_docs(roles, "--check").returncode == 1
+    assert not (roles / "demo/README.md").exists()
+    assert role_docs(roles).returncode == 0
+    assert role_docs(roles, "--check").returncode == 0
+    assert yaml.safe_load((roles / "demo/defaults/main.yml").read_text(encoding="utf-8")) == {"demo_port": 80}
+    assert "| `demo_port` | int | `80` | Port \\| or so, see `demo_name`. | `81` |" in (roles / "demo/README.md").read_text(encoding="utf-8")
+
+
+def test_a_stale_file_of_a_role_is_named(roles):
+    role_docs(roles)
+    (roles / "demo/meta/argument_specs.yml").write_text(SPEC.replace("default: 80", "default: 8080"), encoding="utf-8")
+    found = role_docs(roles, "--check")
+    assert found.returncode == 1
+    assert "roles/demo/README.md: is stale" in found.stdout
+    assert "roles/demo/defaults/main.yml: is stale" in found.stdout
+
+
+def test_comments_in_right_defaults_are_kept(roles):
+    (roles / "demo/defaults").mkdir()
+    (roles / "demo/defaults/main.yml").write_text("# why\ndemo_port: 80\n", encoding="utf-8")
+    role_docs(roles)
+    assert (roles / "demo/defaults/main.yml").read_text(encoding="utf-8") == "# why\ndemo_port: 80\n"

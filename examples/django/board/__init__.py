@@ -1,0 +1,1 @@
+"""A notice board: one model, one page, a small API."""

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.longshore.stack.plugins.modules import migration
+
+
+def call(capsys, **arguments):
+    """What the module answers."""
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        migration.main()
+    return json.loads(capsys.readouterr().out)
+
+
+def test_check_mode_on_a_bare_host_does_not_fail(capsys, tmp_path):
+    answer = call(capsys, project="shop-web-1", path=str(tmp_path / "1"), _ansible_check_mode=True, _ansible_diff=True)
+    assert (answer["changed"], answer["pending_revisions"], "failed" in answer) == (True, [], False)
+    assert "does not exist yet" in answer["msg"]
+    assert answer["diff"]["before"] == "revision: None\npending:\n"
+
+
+def test_a_release_that_its_marker_calls_done_is_not_touched(capsys, tmp_path):
+    (tmp_path / "migration.json").write_text(json.dumps({"release": tmp_path.name, "state": "done", "revision": "b2", "time": "2026-01-01T00:00:00+00:00"}))
+    answer = call(capsys, project="shop-web-1", path=f"{tmp_path}/")
+    assert (answer["changed"], answer["revision_after"]) == (False, "b2")
+    assert answer["msg"] == f"release {tmp_path.name} was migrated at 2026-01-01T00:00:00+00:00"
+
+
+def test_a_missing_release_is_a_failure_that_names_the_directory(capsys, tmp_path):
+    answer = call(capsys, project="shop-web-1", path=str(tmp_path / "1"))
+    assert answer["failed"]
+    assert str(tmp_path / "1") in answer["msg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"tool": "command"}, "tool: command needs command"), ({"tool": "django", "check_command": ["x"]}, "are for tool: command only")],
+)
+def test_options_that_do_not_fit_together_are_refused(capsys, tmp_path, arguments, said):
+    assert said in call(capsys, project="shop-web-1", path=str(tmp_path), **arguments)["msg"]
+
+
+def test_a_marker_that_cannot_be_read_says_what_to_do(capsys, tmp_path):
+    (tmp_path / "migration.json").write_text("{")
+    assert "remove it to look at the database again" in call(capsys, project="shop-web-1", path=str(tmp_path))["msg"]
