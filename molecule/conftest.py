@@ -43,7 +43,8 @@ def converge(request, name):
     def run(*args: str, playbook: str = "converge.yml", **variables) -> Run:
         inventory = request.config.option.ansible_inventory
         command = ["ansible-playbook", "-i", inventory, "--limit", f"{name},localhost", "-e", json.dumps(variables), *args, playbook]
-        done = subprocess.run(command, cwd=request.path.parent.parent, env={**os.environ, "ANSIBLE_FORCE_COLOR": "0"}, capture_output=True, text=True, check=False)
+        env = {**os.environ, "ANSIBLE_FORCE_COLOR": "0"}
+        done = subprocess.run(command, cwd=request.path.parent.parent, env=env, capture_output=True, text=True, check=False)
         return Run(done.returncode, done.stdout + done.stderr)
 
     return run

@@ -52,7 +52,7 @@ class Machine:
     def __init__(self, root: str = "/", run: Callable[..., Result] = spawn, sleep: Callable[[float], None] = time.sleep,
                  monotonic: Callable[[], float] = time.monotonic, kill: Callable[[int, int], None] = os.kill,
                  fetch: Callable[[str], bytes] | None = None):  # fmt: skip
-        self.root, self._run, self.sleep, self.monotonic, self.kill = root, run, sleep, monotonic, kill
+        self.root, self.runner, self.sleep, self.monotonic, self.kill = root, run, sleep, monotonic, kill
         self.fetch = fetch or (lambda url: urllib.request.urlopen(url, timeout=8).read())
         self.env = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
@@ -89,12 +89,13 @@ class Machine:
 
     def which(self, name: str) -> str | None:
         """The program, or None. Not all sessions have the directories of the administrator's programs in their PATH."""
-        return shutil.which(name, path=os.pathsep.join(self.path(folder) for folder in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")))
+        folders = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+        return shutil.which(name, path=os.pathsep.join(map(self.path, folders)))
 
     def run(self, args: Sequence[str], timeout: float = 120, stdin: str | None = None) -> Result:
         """Run it to its end; a program that is missing or hangs is a failed one."""
         try:
-            return self._run(args, stdin=stdin, timeout=timeout, env=self.env, cwd=None)
+            return self.runner(args, stdin=stdin, timeout=timeout, env=self.env, cwd=None)
         except FileNotFoundError:
             return Result(tuple(args), 127, "", f"{args[0]}: command not found")
         except subprocess.TimeoutExpired:
@@ -144,7 +145,7 @@ class Host:
 
     def __init__(self, wanted: Wanted, machine: Machine, check: bool = False):
         self.wanted, self.machine, self.check = wanted, machine, check
-        self.engine = Engine(runner=machine._run)
+        self.engine = Engine(runner=machine.runner)
         self.changes: list[str] = []
         self.warnings: list[str] = []
         self.before: dict[str, str] = {}
@@ -246,7 +247,8 @@ class Host:
         if wanted.source == "existing":
             raise EngineError("docker_source is 'existing', but this host has no engine. Install one, or set docker_source to auto, docker or distribution.")
         if release.get("ID") not in ("debian", "ubuntu"):
-            raise EngineError(f"No engine here, and {release.get('PRETTY_NAME', 'this system')} is neither Debian nor Ubuntu: install an engine, then run this again.")
+            name = release.get("PRETTY_NAME", "this system")
+            raise EngineError(f"No engine here, and {name} is neither Debian nor Ubuntu: install an engine, then run this again.")
         source, reason = wanted.source, f"docker_source is {wanted.source}"
         if self.origin == "distribution":  # its client is missing: a package of its own since Debian 13
             source, reason = self.origin, "completes what is there"
@@ -377,7 +379,10 @@ class Host:
             return digest, note["certificates"] != digest
         return digest, bool(missing) or any(self.machine.modified(path) > process.started + SLACK for path in names.values())
 
-    def write_settings(self, present: Mapping[str, Any], new: Mapping[str, Any], process: Process | None, applied: Mapping[str, Any] | None, digest: str) -> None:
+    def write_settings(
+        self, present: Mapping[str, Any], new: Mapping[str, Any], process: Process | None, applied: Mapping[str, Any] | None, digest: str
+    ) -> None:
+        """Write daemon.json; before it, what the engine has now, so that nobody takes the new file for it."""
         if new == present:
             return
         self.before["settings"], self.after["settings"] = (without_passwords(json.dumps(each, indent=4, sort_keys=True) + "\n") for each in (present, new))

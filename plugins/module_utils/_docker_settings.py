@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,29 +115,40 @@ def packages(release: Mapping[str, str], vendor: bool, apparmor: bool) -> list[s
 
 
 def fingerprints(armored: str) -> list[str]:
-    """Fingerprints of the primary keys in an ASCII-armored OpenPGP block (RFC 4880, version 4 keys)."""
-    block = re.search(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)-----END", armored, re.DOTALL)
-    if block is None:
+    """Fingerprints of the primary keys in an ASCII-armored OpenPGP block (RFC 4880, version 4 keys); none where it is anything else."""
+    blocks = re.findall(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)-----END", armored, re.DOTALL)
+    # A second block could hold a key that apt reads and this function does not.
+    if len(blocks) != 1 or armored.count("-----BEGIN") != 1:
         return []
-    lines = [line.strip() for line in block[1].splitlines() if line.strip() and not line.startswith("=")]
-    data, found = base64.b64decode("".join(lines)), []
+    lines = [line.strip() for line in blocks[0].splitlines() if line.strip() and not line.startswith("=")]
+    try:
+        packets = list(_packets(base64.b64decode("".join(lines), validate=True)))
+    except (ValueError, IndexError):
+        return []
+    return [hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper() for tag, body in packets if tag == 6]
+
+
+def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and body of each packet."""
     while data:
-        new_format, first = bool(data[0] & 0x40), data[1]
-        if new_format:
+        first = data[1]
+        if data[0] & 0x40:
             tag = data[0] & 0x3F
             if first < 192:
                 start, length = 2, first
             elif first < 224:
                 start, length = 3, ((first - 192) << 8) + data[2] + 192
-            else:
+            elif first == 255:
                 start, length = 6, int.from_bytes(data[2:6], "big")
+            else:
+                raise ValueError("a packet of unknown length is not part of a key")
         else:
             tag, size = data[0] >> 2 & 0x0F, 1 << (data[0] & 0x03)
             start, length = 1 + size, int.from_bytes(data[1 : 1 + size], "big")
-        body, data = data[start : start + length], data[start + length :]
-        if tag == 6:
-            found.append(hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False).hexdigest().upper())
-    return found
+        if start + length > len(data):
+            raise ValueError("the last packet is cut off")
+        yield tag, data[start : start + length]
+        data = data[start + length :]
 
 
 def without_passwords(text: str) -> str:

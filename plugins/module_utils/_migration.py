@@ -422,13 +422,17 @@ class Migration:
         return ""
 
     def _command(self, step: str) -> tuple[str, ...]:
-        return {"upgrade": self.tool.upgrade, "seed": self.spec.seed}.get(step) or self.tool.read[0]
+        return {"upgrade": self.tool.upgrade, "seed": self.spec.seed or ("seed",)}.get(step) or self.tool.read[0]
+
+    def _said(self, both: str) -> str:
+        """What a user may see of the output."""
+        return masked("\n".join(line for line in both.splitlines() if not line.startswith(MARK)), secrets_of(self.environment))
 
     def _collect(self, rc: int) -> str:
         """Keep the output of the step that has ended, and go on to the next; or say how all of it ended."""
         step, (stdout, both) = self.state.step, self.container.output(self.state.container)
         self.container.remove(self.state.container)
-        both = masked(both, secrets_of(self.environment))
+        both = self._said(both)
         if step in ("upgrade", "seed"):
             self.state.output = tail(f"{self.state.output}\n{both}".strip())
             self._keep(step, rc, both)
@@ -451,6 +455,8 @@ class Migration:
         unfinished = marker.get("state") == "started"
         if self.check:
             state.changed = bool(status.pending) or unfinished
+            if unfinished and not status.pending:
+                return "nothing is pending, but an earlier run has not ended its work; a run would end it"
             return f"{len(status.pending)} pending" if status.pending else "nothing is pending"
         if status.pending:
             seed_due = bool(spec.seed) or (unfinished and marker.get("seed_due", False))
@@ -513,7 +519,7 @@ class Migration:
         self.container.stop(self.state.container)
         _stdout, both = self.container.output(self.state.container)
         self.container.remove(self.state.container)
-        both = masked(both, secrets_of(self.environment))
+        both = self._said(both)
         self._keep(self.state.step, None, both)
         what = shlex.join(self._command(self.state.step))
         said = tail(both, 5)
@@ -528,7 +534,7 @@ class Migration:
 
     def _progress(self) -> str:
         _stdout, last = self.container.output(self.state.container, "1")
-        said = masked(last, secrets_of(self.environment)).strip()[-160:]
+        said = self._said(last).strip()[-160:]
         return f"{shlex.join(self._command(self.state.step))}, at most {self.spec.timeout:g} s" + (f": {said}" if said else "")
 
     def _facts(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright (c) 2026 longshore contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ options:
   timeout:
     description: Seconds until a pull, a build or a load is ended.
     type: int
-    default: 1800
+    default: 3600
   sent:
     description: What the action read on the controller; not for tasks.
     type: dict
@@ -170,7 +171,7 @@ ARGUMENTS = {
     "base": {"type": "str", "default": ""},
     "archive": {"type": "path"},
     "state_path": {"type": "path", "required": True},
-    "timeout": {"type": "int", "default": 1800},
+    "timeout": {"type": "int", "default": 3600},
     "sent": {"type": "dict", "default": {}},
     "resume": {"type": "dict", "default": {}},
 }

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What the scripts of this folder share; sourced, never run.
+# shellcheck disable=SC2034 # the variables are read by those scripts
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

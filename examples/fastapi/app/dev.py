@@ -11,7 +11,17 @@ import os
 
 import uvicorn
 
-_LIBRARIES = ["alembic", "boto3", "celery.app", "celery.beat", "fastapi", "psycopg", "redis", "sqlalchemy.orm", "uvicorn"]
+_LIBRARIES = [
+    "alembic",
+    "boto3",
+    "celery.app",
+    "celery.beat",
+    "fastapi",
+    "psycopg",
+    "redis",
+    "sqlalchemy.orm",
+    "uvicorn",
+]
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ DAEMON = "/etc/docker/daemon.json"
 PASSWORD = "canary-of-the-registry"
 # Kills the module that asks for a start or restart, as a power cut would.
 DEADLY = '#!/bin/sh\ncase "$*" in *start*) kill -9 $PPID; exit ;; esac\nexec %s "$@"\n'
+# What does not depend on who starts the engine is tested where systemd does.
+systemd_only = pytest.mark.testinfra_hosts("ansible://docker-trixie", "ansible://docker-bookworm")
 
 
 def settings(host):
@@ -44,6 +46,7 @@ def inspect(host, container, template):
     return host.check_output(f"docker inspect -f '{{{{{template}}}}}' {container}")
 
 
+@systemd_only
 def test_compose_starts_a_container(host, image):
     project = f'{{"services": {{"one": {{"image": "{image}", "command": ["/usr/bin/sleep", "60"]}}}}}}'
     host.check_output(f"mkdir -p /srv/project && echo '{project}' >/srv/project/compose.yaml")
@@ -52,10 +55,12 @@ def test_compose_starts_a_container(host, image):
     host.check_output("docker compose --project-directory /srv/project down -t 0")
 
 
+@systemd_only
 def test_a_setting_that_was_there_before_is_still_there(host):
     assert settings(host)["max-concurrent-downloads"] == 5
 
 
+@systemd_only
 def test_logs_of_containers_are_rotated(host, container):
     assert json.loads(inspect(host, container, "json .HostConfig.LogConfig")) == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 
@@ -73,6 +78,7 @@ def test_another_run_changes_nothing_and_shows_no_password(converge, name):
         assert PASSWORD not in run.output
 
 
+@systemd_only
 def test_a_wrong_password_is_said_without_showing_it(converge, host):
     login = {"registry": "registry.test:5000", "username": "deploy", "password": "canary-that-is-wrong"}
     run = converge("--diff", "-vvv", docker_registry_logins=[login])
@@ -91,6 +97,7 @@ def test_an_engine_that_was_stopped_is_started(host, converge):
     assert host.run("docker info").rc == 0
 
 
+@systemd_only
 def test_settings_that_a_reload_takes_over_cost_no_restart(host, converge, name):
     before = engine_pid(host)
     run = converge(docker_registry_mirrors=["https://mirror.test"])
@@ -122,6 +129,7 @@ def test_a_run_killed_between_writing_and_restarting_is_finished_by_the_next(hos
     assert converge(docker_daemon={"default-shm-size": "128m"}).changed(name) == 0
 
 
+@systemd_only
 def test_a_restart_that_would_stop_foreign_containers_is_left_to_the_operator(host, converge, container):
     before = engine_pid(host)
     run = converge(docker_live_restore=False, docker_daemon={"default-shm-size": "80m"})
@@ -131,6 +139,7 @@ def test_a_restart_that_would_stop_foreign_containers_is_left_to_the_operator(ho
     assert converge().rc == 0
 
 
+@systemd_only
 @pytest.mark.parametrize("arguments", [["--check"], []])
 def test_settings_that_the_engine_does_not_know_are_refused_before_anything_changes(host, converge, arguments):
     before, engine = settings(host), engine_pid(host)
@@ -152,6 +161,7 @@ def test_settings_that_the_engine_does_not_start_with_are_put_back(host, converg
     assert host.run("docker info").rc == 0
 
 
+@systemd_only
 def test_settings_that_are_no_json_are_left_alone_and_named(host, converge):
     good = host.file(DAEMON).content_string
     host.check_output(f"echo '{{broken' >{DAEMON}")

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from app.storage import FileTooLargeError, NoSuchFileError, storage
 
@@ -29,6 +30,8 @@ async def write_file(name: FileName, request: Request) -> FileOut:
         size = await storage().write(name, request.stream())
     except FileTooLargeError:
         raise too_large from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the upload broke off") from None  # for the log: nobody is there to read it
     return FileOut(name=name, size=size)
 
 

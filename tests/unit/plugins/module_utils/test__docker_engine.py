@@ -65,6 +65,9 @@ class Fake:
             raise OSError("no such host")
         return self.answers[url]
 
+    def info(self):
+        return {"ServerVersion": self.version, "LiveRestoreEnabled": self.loaded.get("live-restore", False), "ContainersRunning": len(self.containers)}
+
     def run(self, args, **ignored):
         line = " ".join(args)
         self.commands.append(line)
@@ -72,8 +75,7 @@ class Fake:
             if part in line:
                 raise KeyboardInterrupt
         if args[:2] == ["docker", "info"]:
-            info = {"ServerVersion": self.version, "LiveRestoreEnabled": self.loaded.get("live-restore", False), "ContainersRunning": len(self.containers)} if self.loaded is not None else {}
-            return Result(tuple(args), 0, json.dumps(info), "")
+            return Result(tuple(args), 0, json.dumps({} if self.loaded is None else self.info()), "")
         if args[:2] == ["docker", "ps"]:
             return Result(tuple(args), 0, "\n".join(json.dumps({"Labels": labels}) for labels in self.containers), "")
         if "--version" in args:
@@ -82,7 +84,7 @@ class Fake:
             return Result(tuple(args), 0 if self.loaded is None else 1, "", "")
         if line in ("systemctl start docker.service", "systemctl restart docker.service"):
             self.loaded = None
-            os.path.exists(self.root + "/run/docker.pid") and os.unlink(self.root + "/run/docker.pid")
+            self.machine.remove("/run/docker.pid")
             self.start()
         return Result(tuple(args), 0, "", "")
 
@@ -236,11 +238,10 @@ def test_certificates_that_came_after_the_engine_s_start_restart_it_once(host):
     assert host.converge(certificates={"site.pem": "PEM\n"})["action"] == "none"
 
 
-def test_a_login_that_is_stored_is_left_alone_and_a_new_one_goes_through_stdin(host, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+def test_a_login_that_is_stored_is_left_alone_and_a_new_one_goes_through_stdin(host, monkeypatch):
+    monkeypatch.setenv("HOME", "/root")
     login = Login("registry.test", "me", "canary")
     assert "logged in to registry.test as me" in host.converge(logins=[login])["changes"]
     assert "docker login --username me --password-stdin registry.test" in host.commands
-    (tmp_path / "home/.docker").mkdir(parents=True)
-    (tmp_path / "home/.docker/config.json").write_text(json.dumps({"auths": {"registry.test": {"auth": "bWU6Y2FuYXJ5"}}}))
+    host.put("/root/.docker/config.json", json.dumps({"auths": {"registry.test": {"auth": "bWU6Y2FuYXJ5"}}}))
     assert host.converge(logins=[login])["changes"] == []

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
+import re
+
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import (
@@ -103,9 +106,15 @@ def test_the_fingerprint_of_a_key_is_the_one_that_gpg_names():
     assert fingerprints(KEY) == [FINGERPRINT]
 
 
-def test_each_key_of_a_file_is_seen_so_that_none_slips_in():
-    assert fingerprints(KEY.replace("=DXGg\n", "") + KEY) == [FINGERPRINT]  # apt reads the first block only
-    assert fingerprints("no key") == []
+def test_a_second_key_in_the_file_does_not_go_unseen():
+    head, body, foot = re.match(r"(.*?\n\n)(.*)(=DXGg.*)", KEY, re.DOTALL).groups()
+    twice = base64.b64encode(base64.b64decode(body) * 2).decode()
+    assert fingerprints(f"{head}{twice}\n{foot}") == [FINGERPRINT] * 2
+
+
+@pytest.mark.parametrize("text", ["", "no key", KEY + KEY, KEY.replace("mDME", "mDMF"), KEY.replace("mDMEawL08xYJ", "")])
+def test_a_file_that_is_not_one_sound_key_has_no_fingerprint_to_trust(text):
+    assert fingerprints(text) != [FINGERPRINT]
 
 
 def test_passwords_in_urls_are_not_shown():

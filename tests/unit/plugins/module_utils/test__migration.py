@@ -395,6 +395,22 @@ class TestFailure:
         assert "canary" not in text + json.dumps(result)
         assert {stat.S_IMODE((release / name).stat().st_mode) for name in ("migration.log", "migration.json")} == {0o600}
 
+    def test_a_question_that_fails_shows_what_the_tool_said_and_nothing_of_ours(self, docker, release):
+        docker.revisions = ("a1",)
+        docker.applied = 1
+        run = docker._run
+
+        def broken(words):
+            result = run(words)
+            docker.container["says"] = f"connection refused\n{MARK} 1\n\n{MARK} 0\n"
+            return result
+
+        docker._run = broken
+        with pytest.raises(MigrationError, match="alembic current exited 1") as caught:
+            migrate(docker, release)
+        assert caught.value.facts["output"] == "connection refused"
+        assert caught.value.facts["rc"] == 1
+
     def test_an_upgrade_that_says_it_worked_but_did_not_is_a_failure(self, docker, release):
         docker.upgrade["applies"] = False
         with pytest.raises(MigrationError, match="exited 0, but this is still pending: a1 step a1"):
