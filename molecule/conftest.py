@@ -54,3 +54,63 @@ def converge(request, name):
 def reboot(name):
     """Restarts the test's host and waits for it."""
     return lambda: subprocess.run([HOSTS / "reboot", name], check=True)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A container of the stack `molecule` on the test's host."""
+
+    host: object
+    container: str
+
+    def __call__(self, command: str):
+        """Runs a shell command in the container; the result has rc, stdout and stderr."""
+        return self.host.run("docker exec %s sh -c %s", self.container, command)
+
+    def inspect(self, template: str) -> str:
+        return self.host.check_output("docker inspect --format %s %s", template, self.container)
+
+    @property
+    def id(self) -> str:
+        return self.inspect("{{.Id}}")
+
+    @property
+    def health(self) -> str:
+        return self.inspect("{{.State.Health.Status}}")
+
+
+@pytest.fixture
+def service(host):
+    """service("postgres") is the container of a service role."""
+    return lambda name: Service(host, f"molecule-{name}-{name}-1")
+
+
+@pytest.fixture
+def hardened(host):
+    """Asserts what every container of a stack has in common."""
+
+    def check(container: str) -> None:
+        data = json.loads(host.check_output("docker inspect %s", container))[0]
+        config, limits = data["Config"], data["HostConfig"]
+        assert re.fullmatch(r"\d+:\d+", config["User"])
+        assert not config["User"].startswith("0:")
+        assert limits["ReadonlyRootfs"]
+        assert limits["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in limits["SecurityOpt"]
+        assert limits["Memory"] > 0
+        assert limits["NanoCpus"] > 0
+        assert limits["LogConfig"]["Config"]["max-size"] == "10m"
+        assert "canary" not in json.dumps(data)
+
+    return check
+
+
+@pytest.fixture
+def no_canary(host):
+    """Asserts that no file that everybody may read holds a secret."""
+
+    def check() -> None:
+        found = host.run("find /opt/molecule /etc/longshore /var/lib/molecule /tmp -type f -perm -o=r -exec grep -l canary {} +")
+        assert found.stdout.strip() == ""
+
+    return check

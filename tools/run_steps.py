@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,7 @@ LOGS = ROOT / ".cache/test-logs"
 SKIPPED = 77
 TAIL = 80  # lines of a failed step's log that are shown
 CORES = ("2.19", "2.21")  # the oldest and the newest ansible-core that is supported
+WITH_BOTH_CORES = ("valkey",)  # scenarios that run again with the one that is not in .venv
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def steps() -> list[Step]:
         Step("migration", "python -m pytest tests/migration", minutes=10, fast=False, engine=True),
         *(Step(f"example:{name}", f"tools/example-test {name}", minutes=15, fast=False, engine=True) for name in examples()),
         *(Step(f"molecule:{name}", f"molecule test -s {name}", minutes=15, fast=False, engine=True) for name in scenarios()),
+        *(
+            Step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", minutes=15, fast=False, engine=True)
+            for name in WITH_BOTH_CORES
+            for core in CORES
+            if not version("ansible-core").startswith(core)
+        ),
     ]
 
 

@@ -26,9 +26,11 @@ HARDENED: dict[str, Any] = {
     "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
 }
 
-_PLAIN = re.compile(r"^[A-Za-z_/.][A-Za-z0-9_./-]*$")
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that a YAML reader takes for something other than text.
-_RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "nan", "inf", ".", "..", ".nan", ".inf"}
+_RESERVED = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
+# What JSON leaves as it is and YAML does not: control characters and its further line breaks, the byte order mark, what is no character.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def harden(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,9 +50,15 @@ def literal(value: Any) -> Any:
     return value
 
 
+def replicas(service: Mapping[str, Any]) -> int:
+    """How many containers `up` starts; a service with profiles (a migration, a tool) waits until somebody runs it."""
+    if service.get("profiles"):
+        return 0
+    return int(service.get("scale", (service.get("deploy") or {}).get("replicas", 1)))
+
+
 def is_active(service: Mapping[str, Any]) -> bool:
-    """Whether `up` starts the service: one with profiles (a migration, a tool) waits until somebody runs it."""
-    return not service.get("profiles")
+    return replicas(service) > 0
 
 
 def digest(value: Any) -> str:
@@ -63,8 +71,8 @@ def mounted_folders(service: Mapping[str, Any]) -> list[str]:
     folders = []
     for volume in service.get("volumes") or []:
         source = volume.get("source", "") if isinstance(volume, Mapping) else str(volume).split(":", 1)[0]
-        if source.startswith("./"):
-            folders.append(posixpath.normpath(source[2:]))
+        if source == "." or source.startswith("./"):
+            folders.append(posixpath.normpath(source))
     return folders
 
 
@@ -100,22 +108,32 @@ def assemble(
     networks = definition.get("networks") or {}
     services = {}
     for name, raw in (definition.get("services") or {}).items():
+        if not (raw or {}).get("image"):
+            raise ValueError(f"service {name} has no image; give one, for example image: valkey/valkey:8.1.4")
         service = literal(harden(raw))
+        service["labels"] = {**_labels(service.get("labels")), **literal(labels)}
         own = [path for path in sorted(files) if belongs(path, raw) and path not in set(reloaded.get(name, ()))]
         used = sorted(_secret_names(raw))
         unknown = [secret for secret in used if secret not in secrets]
         if unknown:
             raise ValueError(f"service {name} uses the secret {unknown[0]!r}, which is not given; given: {', '.join(sorted(secrets)) or 'none'}")
         config = digest([service, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
-        service["labels"] = {**(service.get("labels") or {}), **labels, LABEL_CONFIG: config}
+        service["labels"][LABEL_CONFIG] = config
         services[name] = service
     whole: dict[str, Any] = {"services": services}
     for key, value in definition.items():
         if key != "services" and value:
             whole[key] = literal(value)
     if secrets:
-        whole["secrets"] = {name: {"file": path} for name, path in sorted(secrets.items())}
+        whole["secrets"] = {name: {"file": literal(path)} for name, path in sorted(secrets.items())}
     return whole
+
+
+def _labels(given: Any) -> dict[str, Any]:
+    """Labels as a mapping; Compose takes a list of `name=value` as well."""
+    if isinstance(given, list):
+        return {name: value for name, _, value in (str(entry).partition("=") for entry in given)}
+    return dict(given or {})
 
 
 def _secret_names(service: Mapping[str, Any]) -> set[str]:
@@ -138,9 +156,9 @@ def to_yaml(value: Any) -> str:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
-        if _PLAIN.match(value) and value.lower() not in _RESERVED:
+        if _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
             return value
-        return json.dumps(value, ensure_ascii=False)
+        return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
     return json.dumps(value)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +21,21 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import (
     assemble,
     external_networks,
     is_active,
+    replicas,
     to_yaml,
 )
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
 
+COMPOSE_FILE = "compose.yaml"
 STATE_FILE = ".longshore.json"
 LOG_LINES = 20
 # A container that started this often within one wait will not come up by waiting.
 CRASHES = 3
+# Shorter parts of a secret are words of any text, and hiding them would spoil it.
+SHORTEST_FRAGMENT = 8
+# A file that this module wrote into the folder of the secrets, or began to write when it was killed.
+_SECRET_FILE = re.compile(r".+\.\d+|\.new-.+")
 
 
 class ProjectError(Exception):
@@ -40,6 +48,13 @@ class Secret:
     value: str
     uid: int
     gid: int = 0
+
+
+    def fragments(self) -> set[str]:
+        """What of the value must not be shown either: its lines, and what they assign. Compose quotes a line of an env file that it cannot read."""
+        lines = self.value.splitlines()
+        assigned = [line.partition("=")[2].strip("'\"") for line in lines]
+        return {text for text in (*lines, *assigned) if len(text) >= SHORTEST_FRAGMENT}
 
 
 @dataclass(frozen=True)
@@ -108,11 +123,12 @@ class Container:
     def ready(self) -> bool:
         return self.state == "running" and self.health in ("healthy", "none")
 
-    @property
-    def hopeless(self) -> str:
-        """Why waiting longer is no use, or nothing."""
-        if self.restarts >= CRASHES or self.state == "restarting" and self.restarts:
-            return f"crashed {self.restarts} times (last exit status {self.exit_code})"
+    def hopeless(self, before: int) -> str:
+        """Why waiting longer is no use, or nothing. before: its restarts when the work began; the engine counts them over the container's life."""
+        # The engine counts from zero again when somebody starts the container.
+        crashes = self.restarts - before if self.restarts >= before else self.restarts
+        if crashes >= CRASHES:
+            return f"crashed {crashes} times (last exit status {self.exit_code})"
         if self.state in ("exited", "dead") and self.restart_policy == "no":
             return f"ended with exit status {self.exit_code}"
         return ""
@@ -132,10 +148,11 @@ def image_ids(engine: Engine, whole: Mapping[str, Any]) -> dict[str, str]:
     refs = sorted(set(services.values()))
     inspected = engine.inspect("image", refs)
     if len(inspected) == len(refs):
-        found = {ref: item["Id"] for ref, item in zip(refs, inspected)}
+        found = {ref: item["Id"] for ref, item in zip(refs, inspected, strict=True)}
     else:
         for ref in refs:
-            found.update({ref: item["Id"] for item in engine.inspect("image", [ref])})
+            for item in engine.inspect("image", [ref]):
+                found[ref] = item["Id"]
     return {name: found[ref] for name, ref in services.items() if ref in found}
 
 
@@ -143,10 +160,13 @@ def plan(whole: Mapping[str, Any], containers: list[Container], images: Mapping[
     """What each service needs: unchanged, started, created, recreated or removed."""
     actions = {}
     for name, service in whole["services"].items():
-        if not is_active(service):
-            continue
+        wanted = replicas(service)
         mine = [container for container in containers if container.service == name]
-        wanted = int(service.get("scale", 1))
+        if not wanted:
+            # Compose leaves what runs of a service with profiles, but removes what is scaled to nothing.
+            if mine and not service.get("profiles"):
+                actions[name] = "removed"
+            continue
         current = [c for c in mine if c.config == service["labels"][LABEL_CONFIG] and c.image == images.get(name, c.image)]
         if not mine:
             actions[name] = "created"
@@ -156,7 +176,7 @@ def plan(whole: Mapping[str, Any], containers: list[Container], images: Mapping[
             actions[name] = "started"
         else:
             actions[name] = "unchanged"
-    for name in sorted({container.service for container in containers} - set(actions)):
+    for name in sorted({container.service for container in containers} - set(whole["services"])):
         actions[name] = "removed"
     return actions
 
@@ -175,6 +195,8 @@ class Outcome:
     planned: dict[str, str] = field(default_factory=dict)
     pending: str = ""
     extra: list[str] = field(default_factory=list)
+    # By container, how often it had restarted when the work began; None until that was looked at.
+    restarts: dict[str, int] | None = None
 
     @property
     def changed(self) -> bool:
@@ -183,13 +205,13 @@ class Outcome:
 
     def act(self, planned: Mapping[str, str]) -> None:
         """Take over a plan; what an earlier slice of the same work did stays said."""
-        self.actions = {**planned, **{name: done for name, done in self.actions.items() if done != "unchanged" and name in planned}}
+        self.actions = {**planned, **{name: done for name, done in self.actions.items() if done != "unchanged"}}
 
     def public(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("actions", "planned", "files", "reloaded", "provisioned", "containers")}
 
     def carried(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("actions", "files", "before", "after", "extra")}
+        return {name: getattr(self, name) for name in ("actions", "files", "before", "after", "extra", "restarts")}
 
     def diff(self) -> list[dict[str, str]]:
         parts = [{"before_header": p, "after_header": p, "before": self.before[p], "after": self.after[p]} for p in self.before]
@@ -206,14 +228,20 @@ class Project:
         self.folder = Folder(spec.path, check)
         self.outcome = Outcome()
 
-    def compose(self, *args: str, timeout: float | None = None) -> Any:
-        base = ["compose", "--project-directory", self.spec.path, "-f", os.path.join(self.spec.path, "compose.yaml"), "-p", self.spec.project]
+    def compose(self, *args: str, timeout: float | None = None) -> Result:
+        base = ["compose", "--project-directory", self.spec.path, "-f", self._compose_file(), "-p", self.spec.project]
         return self.engine.run([*base, *args], timeout=timeout)
+
+    def _compose_file(self) -> str:
+        return os.path.join(self.spec.path, COMPOSE_FILE)
 
     def run(self, slice_seconds: float, started: float) -> Outcome:
         """Converge; when containers are still starting after slice_seconds, come back with `pending` set."""
         if self.spec.state == "absent":
             return self._remove()
+        if self.spec.state == "stopped" and not self.spec.definition:
+            return self._stop()
+        self._consistent()
         secrets = self._secret_paths()
         whole = self._whole(secrets)
         state = self._state()
@@ -228,18 +256,41 @@ class Project:
         self.outcome.act(planned)
         if self.check:
             return self._foretell(state, containers)
+        if self.outcome.restarts is None:
+            self.outcome.restarts = {container.id: container.restarts for container in containers}
         if any(action != "unchanged" for action in planned.values()):
-            self._up(whole, containers, images)
-        pending = self._wait(whole, slice_seconds, started)
+            self._up(whole, images)
+            before, containers = containers, self._observe()
+            self._settle_actions(before, containers)
+        pending = self._wait(whole, containers, slice_seconds, started)
         if pending:
             self.outcome.pending = pending
             return self.outcome
         self._reload(state)
         self._provision()
-        self._finish(secrets, state)
+        self._finish(secrets)
         return self.outcome
 
     # -- what is wanted --------------------------------------------------------------------------------------------------
+
+    def _consistent(self) -> None:
+        """Refuse what names something that is not there, before anything is written."""
+        services = self.spec.definition.get("services") or {}
+        if not services:
+            raise ProjectError(f"{self.spec.project}: the definition has no services; to end the project use state: stopped or absent")
+        for reserved in {COMPOSE_FILE, STATE_FILE} & set(self.spec.files):
+            raise ProjectError(f"{self.spec.project}: files must not have {reserved}, which this module writes itself")
+        seen = set()
+        for entry in self.spec.reload:
+            unknown = sorted(set(entry["files"]) - set(self.spec.files))
+            if unknown:
+                raise ProjectError(f"reload of {entry['service']} names the file {unknown[0]!r}; files has {', '.join(sorted(self.spec.files)) or 'none'}")
+            if entry["service"] in seen:
+                raise ProjectError(f"reload names the service {entry['service']} twice; give all its files in one entry")
+            seen.add(entry["service"])
+        for entry in (*self.spec.reload, *self.spec.provision):
+            if entry["service"] not in services:
+                raise ProjectError(f"{self.spec.project} has no service {entry['service']!r} to reload or provision; it has {', '.join(sorted(services))}")
 
     def _secret_paths(self) -> dict[str, str]:
         return {s.name: current_generation(self.spec.secrets_path, s.name, s.value)[0] for s in self.spec.secrets}
@@ -269,7 +320,9 @@ class Project:
                 os.path.basename(secrets[secret.name]), secret.value.encode(), 0o400, secret.uid, secret.gid
             ):
                 self.outcome.extra.append(f"secret {secret.name}")
-        wanted = {"compose.yaml": (to_yaml(whole).encode(), 0o644), **self.spec.files}
+        wanted = {COMPOSE_FILE: (to_yaml(whole).encode(), 0o644), **self.spec.files}
+        # Said before they are written, so that a run that is killed leaves no file that nobody knows.
+        self._own(state, {*state.get("files", []), *wanted})
         for path, (content, mode) in wanted.items():
             old = self.folder.read(path)
             if self.folder.write(path, content, mode):
@@ -279,8 +332,11 @@ class Project:
             if old is not None:
                 self.folder.remove(path)
                 self._differs(path, old, None)
-        if not self.check and state.get("files") != sorted(wanted):
-            state["files"] = sorted(wanted)
+        self._own(state, wanted)
+
+    def _own(self, state: dict[str, Any], paths: Iterable[str]) -> None:
+        if not self.check and state.get("files") != sorted(paths):
+            state["files"] = sorted(paths)
             self._save(state)
 
     def _differs(self, path: str, old: bytes | None, new: bytes | None) -> None:
@@ -309,7 +365,7 @@ class Project:
                 return {}
             raise
 
-    def _up(self, whole: Mapping[str, Any], before: list[Container], images: Mapping[str, str]) -> None:
+    def _up(self, whole: Mapping[str, Any], images: Mapping[str, str]) -> None:
         missing = [service["image"] for name, service in whole["services"].items() if is_active(service) and name not in images]
         if missing:
             raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
@@ -321,12 +377,11 @@ class Project:
         result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
         if not result.ok:
             raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
-        self._settle_actions(before)
 
-    def _settle_actions(self, before: list[Container]) -> None:
+    def _settle_actions(self, before: list[Container], after: list[Container]) -> None:
         """Say what really happened: Compose also recreates what its own hash finds changed."""
         old = {container.id: container for container in before}
-        for container in self._observe():
+        for container in after:
             if container.service not in self.outcome.actions:
                 continue
             previous = old.get(container.id)
@@ -336,20 +391,22 @@ class Project:
             elif previous.started != container.started:
                 self.outcome.actions[container.service] = "started"
 
-    def _wait(self, whole: Mapping[str, Any], slice_seconds: float, started: float) -> str:
+    def _wait(self, whole: Mapping[str, Any], there: list[Container], slice_seconds: float, started: float) -> str:
         """Wait until all is healthy. Returns what is still waited for, or nothing; raises when it is hopeless or too late."""
+        earlier = self.outcome.restarts or {}
         wanted = {name for name, service in whole["services"].items() if is_active(service)}
         slice_end = self.clock() + slice_seconds
         while True:
-            containers = [container for container in self._observe() if container.service in wanted]
+            containers = [container for container in there if container.service in wanted]
             waiting = [container for container in containers if not container.ready]
             absent = wanted - {container.service for container in containers}
             if not waiting and not absent:
                 self.outcome.containers = [self._describe(container) for container in containers]
                 return ""
             for container in waiting:
-                if container.hopeless:
-                    raise ProjectError(f"{container.name} {container.hopeless}\n{self._logs([container])}")
+                hopeless = container.hopeless(earlier.get(container.id, 0))
+                if hopeless:
+                    raise ProjectError(f"{container.name} {hopeless}\n{self._logs([container])}")
             names = ", ".join([*(f"{c.name} ({_condition(c)})" for c in waiting), *(f"{name} (absent)" for name in sorted(absent))])
             now = self.clock()
             if now - started > self.spec.wait_timeout:
@@ -357,6 +414,7 @@ class Project:
             if now > slice_end:
                 return f"waiting for {names}"
             self.sleep(0.25)
+            there = self._observe()
 
     def _describe(self, container: Container) -> dict[str, Any]:
         action = self.outcome.actions.get(container.service, "unchanged")
@@ -378,7 +436,7 @@ class Project:
             service, wanted = entry["service"], self.spec.reload_hash(entry["service"])
             fresh = self.outcome.actions.get(service) in ("created", "recreated", "started")
             if not fresh and applied.get(service) != wanted:
-                result = self.compose("exec", "-T", service, *entry["command"], timeout=self.spec.wait_timeout)
+                result = self._exec("reload", service, entry["command"])
                 if not result.ok:
                     raise ProjectError(f"{service} refused its new configuration and keeps the old one: {result.reason()}")
                 self.outcome.reloaded.append(service)
@@ -386,9 +444,19 @@ class Project:
                 applied[service] = wanted
                 self._save(state)
 
+    def _exec(self, what: str, service: str, command: list[str]) -> Result:
+        try:
+            return self.compose("exec", "-T", service, *command, timeout=self.spec.wait_timeout)
+        except EngineError as error:
+            if not isinstance(error.__cause__, subprocess.TimeoutExpired):
+                raise
+            raise ProjectError(
+                f"{what} of {service} did not end within {self.spec.wait_timeout:g} s: {' '.join(command)}; the next run tries it again"
+            ) from error
+
     def _provision(self, *arguments: str) -> None:
         for entry in self.spec.provision:
-            result = self.compose("exec", "-T", entry["service"], *entry["command"], *arguments, timeout=self.spec.wait_timeout)
+            result = self._exec("provisioning", entry["service"], [*entry["command"], *arguments])
             if not result.ok:
                 raise ProjectError(f"provisioning of {entry['service']} failed: {result.reason()}")
             lines = (line.strip() for line in result.stdout.splitlines())
@@ -404,12 +472,14 @@ class Project:
         self.outcome.containers = [self._describe(container) for container in containers]
         return self.outcome
 
-    def _finish(self, secrets: Mapping[str, str], state: dict[str, Any]) -> None:
+    def _finish(self, secrets: Mapping[str, str]) -> None:
         """What no running container uses any more goes: older generations of the secrets."""
         keep = {os.path.basename(path) for path in secrets.values()}
         if self.spec.secrets_path and os.path.isdir(self.spec.secrets_path):
             for name in sorted(set(os.listdir(self.spec.secrets_path)) - keep):
-                os.unlink(os.path.join(self.spec.secrets_path, name))
+                full = os.path.join(self.spec.secrets_path, name)
+                if _SECRET_FILE.fullmatch(name) and not os.path.isdir(full):
+                    os.unlink(full)
 
     # -- the other states ------------------------------------------------------------------------------------------------
 
@@ -423,11 +493,10 @@ class Project:
     def _stop(self) -> Outcome:
         containers = self._observe()
         running = [container for container in containers if container.state in ("running", "restarting", "paused")]
-        self.outcome.actions = {container.service: "stopped" if container in running else "unchanged" for container in containers}
+        stopped = {container.service for container in running}
+        self.outcome.actions = {container.service: "stopped" if container.service in stopped else "unchanged" for container in containers}
         if running and not self.check:
-            result = self.compose("stop")
-            if not result.ok:
-                raise ProjectError(f"docker compose stop of {self.spec.project} failed: {result.reason()}")
+            self._end(["stop"], ["stop"], running)
         return self.outcome
 
     def _remove(self) -> Outcome:
@@ -437,16 +506,19 @@ class Project:
         self.outcome.extra += [f"removed {path}" for path in paths]
         if self.check:
             return self.outcome
-        if containers:
-            if os.path.exists(os.path.join(self.spec.path, "compose.yaml")):
-                result = self.compose("down", "--remove-orphans", "--volumes")
-                if not result.ok:
-                    raise ProjectError(f"docker compose down of {self.spec.project} failed: {result.reason()}")
-            else:
-                self.engine.must(["rm", "--force", "--volumes", *(container.id for container in containers)])
+        self._end(["down", "--remove-orphans", "--volumes"], ["rm", "--force", "--volumes"], containers)
         for path in paths:
             shutil.rmtree(path)
         return self.outcome
+
+    def _end(self, by_compose: list[str], by_engine: list[str], containers: list[Container]) -> None:
+        """Through Compose, which knows the order and the project's own networks; without its file container by container."""
+        if os.path.exists(self._compose_file()):
+            result = self.compose(*by_compose)
+            if not result.ok and containers:
+                raise ProjectError(f"docker compose {by_compose[0]} of {self.spec.project} failed: {result.reason()}")
+        elif containers:
+            self.engine.must([*by_engine, *(container.id for container in containers)])
 
 
 def _condition(container: Container) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,7 +59,7 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
 
 def _slug(version: str) -> str:
     """The version as a compose project may have it in its name."""
-    slug = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in version.lower())
+    slug = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "._-") else "-" for sign in version.lower())
     if not slug[:1].isalnum():
         raise WiringError(f"version {version!r} cannot name a release; allowed: letters, digits and . _ -, beginning with a letter or digit, for example 1.4.2")
     return slug
@@ -82,10 +83,10 @@ def _secret_files(app: Mapping[str, Any], hidden: Mapping[str, str]) -> list[dic
 
 
 def _env_quote(value: str) -> str:
-    """As Compose reads an env file: single quotes are literal."""
-    if "'" not in value:
+    """As Compose reads an env file: single quotes are literal, but a backslash before the last one would hide it, and a CRLF is made a LF."""
+    if not any(sign in value for sign in "'\r\n") and not value.endswith("\\"):
         return f"'{value}'"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
 
@@ -133,7 +134,7 @@ def _health(process: Mapping[str, Any]) -> dict[str, Any]:
     if health.get("command"):
         test = ["CMD", *health["command"]]
     elif health.get("path") and process.get("port"):
-        test = ["CMD-SHELL", _PROBE.format(url=f"http://127.0.0.1:{process['port']}{health['path']}", timeout=timeout)]
+        test = ["CMD-SHELL", _PROBE.format(url=shlex.quote(f"http://127.0.0.1:{process['port']}{health['path']}"), timeout=timeout)]
     else:
         return {}
     return {

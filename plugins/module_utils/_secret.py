@@ -12,9 +12,17 @@ from ansible_collections.longshore.stack.plugins.module_utils._files import Fold
 FILE = "made.json"
 
 
+class SecretError(Exception):
+    """The secrets could not be read; the text is fit for a user."""
+
+
 def made_secrets(folder: Folder, names: Iterable[str], make: Callable[[], str]) -> tuple[dict[str, str], list[str]]:
     """The values of the names, and which of them were made just now. What is kept is never replaced."""
-    kept = json.loads(folder.read(FILE) or b"{}")
+    try:
+        kept = json.loads(folder.read(FILE) or b"{}")
+    except ValueError as error:
+        # Making all of them anew would lock out whatever has the old ones.
+        raise SecretError(f"{folder.full(FILE)} is not JSON ({error}); put back a copy of it, or remove it to make new secrets") from None
     new = [name for name in names if name not in kept]
     kept.update({name: make() for name in new})
     if new:

@@ -56,8 +56,12 @@ class StackContainers:
         for path in paths:
             if os.path.lexists(path):
                 self.done.append(f"removed {path}")
-                if not self.check:
+                if self.check:
+                    continue
+                if os.path.isdir(path) and not os.path.islink(path):
                     shutil.rmtree(path)
+                else:
+                    os.unlink(path)
 
 
 def recorded_images(path: str) -> list[str]:

@@ -57,7 +57,7 @@ def table(hosts: Mapping[str, list[dict[str, Any]]], addresses: Mapping[tuple[st
             known = addresses.get((entry["service"], entry["process"]), [])
             rows.append((host, what, version(entry), health(entry), changed(entry, elapsed), " ".join(known)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[-1]]).rstrip() for row in rows]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip() for row in rows]
 
 
 def version(entry: Mapping[str, Any]) -> str:

@@ -43,10 +43,11 @@ class Trust:
 
     def absent(self, name: str) -> bool:
         folder = Folder(self.anchors, self.check)
-        content = folder.read(f"{name}.crt")
-        if content is None:
+        if folder.read(f"{name}.crt") is not None:
+            folder.remove(f"{name}.crt")
+        elif not os.path.lexists(os.path.join(os.path.dirname(self.bundle), f"{name}.pem")):
+            # The link to the certificate goes with the update: where it is still there, a run died between the two.
             return False
-        folder.remove(f"{name}.crt")
         self._update()
         return True
 

@@ -58,6 +58,8 @@ class View:
             return apps
         if not name and len(apps) != 1:
             raise WiringError(f"app_version={version} needs app_name; allowed: {', '.join(app['name'] for app in apps) or 'no application is defined'}")
+        if name and name not in [app["name"] for app in apps]:
+            raise WiringError(f"app_name={name} is no application; allowed: {', '.join(app['name'] for app in apps) or 'no application is defined'}")
         return [{**app, "version": version} if name in (None, "", app["name"]) else app for app in apps]
 
     def address(self, host: str) -> str:
@@ -94,8 +96,12 @@ def endpoint(view: View, need: str) -> dict[str, Any]:
 
 def consumers(view: View, service: str) -> list[str]:
     """The hosts whose containers talk to the service."""
-    need = "s3" if service in S3_SERVICES else service
-    return sorted(view.hosts("app")) if any(need in (app.get("needs") or []) for app in view.apps) else []
+    return sorted(view.hosts("app")) if users(view, "s3" if service in S3_SERVICES else service) else []
+
+
+def _is_external(view: View, need: str) -> bool:
+    """Whether the applications use a service that is managed elsewhere, so that one of the stack has no users."""
+    return bool(view.own(SERVICES[concrete(view, need)]["external"]))
 
 
 def published(view: View, service: str) -> list[str]:
@@ -112,7 +118,7 @@ def published(view: View, service: str) -> list[str]:
 def users(view: View, need: str) -> list[dict[str, Any]]:
     """The applications' users of a service, each with the name of its secret and what it owns."""
     found = []
-    for app in view.apps:
+    for app in [] if _is_external(view, need) else view.apps:
         if need in (app.get("needs") or []):
             name = app.get("database") or app["name"].replace("-", "_") if need == "postgres" else app["name"]
             found.append(
@@ -151,7 +157,7 @@ def secrets(view: View) -> dict[str, str]:
     for app in view.apps:
         given = app.get("credentials") or {}
         for need in app.get("needs") or []:
-            if not view.own(SERVICES[concrete(view, need)]["external"]):
+            if not _is_external(view, need):
                 found[secret_name(need, app["name"])] = str(given.get(need) or "")
         for variable, value in (app.get("secrets") or {}).items():
             found[own_secret_name(app["name"], variable)] = str(value or "")
@@ -178,6 +184,7 @@ def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str
     env = {renamed.get(name, name): value for name, value in env.items()}
     hidden = {renamed.get(name, name): value for name, value in hidden.items()}
     for variable in app.get("secrets") or {}:
+        env.pop(variable, None)
         hidden[variable] = values[own_secret_name(app["name"], variable)]
     for variable, value in (app.get("env") or {}).items():
         hidden.pop(variable, None)
@@ -281,7 +288,8 @@ def probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
             path = (process.get("health") or {}).get("path")
             for route in process.get("routes") or []:
                 below = (route.get("path") or "/").rstrip("/")
-                probe = {"name": f"{app['name']}/{process['name']}", "url": url(view, route["host"], below + (path if path and not below else "/")), "resolve": "127.0.0.1"}
+                where = url(view, route["host"], below + (path if path and not below else "/"))
+                probe = {"name": f"{app['name']}/{process['name']}", "url": where, "resolve": "127.0.0.1"}
                 found.append({**probe, "ca_path": ca_path} if ca_path else probe)
     return found
 

@@ -40,7 +40,7 @@ options:
     description:
       - V(present) - converged and healthy.
       - V(prepared) - everything is written, nothing is started; RV(planned) says what a start would do.
-      - V(stopped) - files are converged, containers are stopped and kept.
+      - V(stopped) - containers are stopped and kept. With a O(definition) the files are converged, without one they are left alone.
       - V(absent) - containers, O(path) and O(secrets_path) are removed; O(directories) are left alone.
     type: str
     choices: [present, prepared, stopped, absent]
@@ -244,6 +244,7 @@ provisioned:
   sample: [role shop created]
 """
 
+import posixpath
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -289,12 +290,14 @@ ARGUMENTS = {
 
 def spec_of(params: dict) -> Spec:
     """The module's parameters as a Spec."""
-    files = {entry["path"]: (entry["content"].encode(), int(entry["mode"], 8)) for entry in params["files"]}
+    files = {posixpath.normpath(entry["path"]): (entry["content"].encode(), int(entry["mode"], 8)) for entry in params["files"]}
+    reload = [{**entry, "files": [posixpath.normpath(path) for path in entry["files"]]} for entry in params["reload"]]
     return Spec(
         files=files,
         secrets=tuple(Secret(**entry) for entry in params["secrets"]),
         secrets_path=params["secrets_path"] or "",
-        **{name: tuple(params[name]) for name in ("directories", "reload", "provision")},
+        reload=tuple(reload),
+        **{name: tuple(params[name]) for name in ("directories", "provision")},
         **{name: params[name] for name in ("stack", "service", "project", "path", "state", "definition", "labels", "wait_timeout")},
     )
 
@@ -307,11 +310,14 @@ def main():
             module.fail_json(msg=f"compose_project needs {name}; it is worked out where stack_name, stack_root and stack_secrets_root are set")
     resume = module.params["resume"]
     started = resume.get("started", time.time())
-    project = Project(spec_of(module.params), Engine(), module.check_mode, time.time, time.sleep)
-    project.outcome = earlier = Outcome(**resume.get("outcome", {}))
+    earlier = Outcome(**resume.get("outcome", {}))
     try:
+        spec = spec_of(module.params)
+        module.no_log_values.update(*(secret.fragments() for secret in spec.secrets))
+        project = Project(spec, Engine(), module.check_mode, time.time, time.sleep)
+        project.outcome = earlier
         outcome = project.run(SLICE_SECONDS, started)
-    except (ProjectError, EngineError, ValueError) as error:
+    except (ProjectError, EngineError, ValueError, OSError) as error:
         module.fail_json(msg=str(error), changed=earlier.changed)
     result = {"changed": outcome.changed, **outcome.public()}
     if module._diff:

@@ -94,7 +94,7 @@ def main():
     try:
         plan = decide(params["state"], params["keep"], params["processes"], releases.observe(), releases.live())
         releases.run(plan)
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(releases.done))
     module.exit_json(changed=bool(releases.done), done=releases.done, live=plan.live)
 

@@ -54,13 +54,16 @@ import secrets
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
-from ansible_collections.longshore.stack.plugins.module_utils._secret import made_secrets
+from ansible_collections.longshore.stack.plugins.module_utils._secret import SecretError, made_secrets
 
 
 def main():
     module = AnsibleModule({"path": {"type": "path", "required": True}, "names": {"type": "list", "elements": "str"}}, supports_check_mode=True)
     folder = Folder(module.params["path"], module.check_mode, mode=0o700)
-    values, made = made_secrets(folder, module.params["names"] or [], lambda: secrets.token_urlsafe(24))
+    try:
+        values, made = made_secrets(folder, module.params["names"] or [], lambda: secrets.token_urlsafe(24))
+    except (SecretError, OSError) as error:
+        module.fail_json(msg=str(error))
     module.exit_json(changed=bool(made), secrets=values, made=made)
 
 

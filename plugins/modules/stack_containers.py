@@ -75,7 +75,7 @@ def main():
         else:
             containers.remove(recorded_images(params["images_path"] or ""))
             containers.remove_paths(params["paths"])
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(containers.done), done=containers.done)
     module.exit_json(changed=bool(containers.done), done=containers.done)
 

@@ -69,7 +69,7 @@ def main():
     trust = Trust(update, time.sleep, check=module.check_mode)
     try:
         changed = trust.absent(params["name"]) if params["state"] == "absent" else trust.present(params["name"], params["source"], params["wait_timeout"])
-    except TrustError as error:
+    except (TrustError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed)
 

@@ -1,0 +1,71 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def get(host):
+    """Asks the edge by name, trusting only what the host trusts: headers and body."""
+
+    def ask(url, *arguments):
+        name = url.split("/")[2].split(":")[0]
+        resolve = f"--resolve {name}:443:127.0.0.1 --resolve {name}:80:127.0.0.1 --resolve {name}:8443:127.0.0.1"
+        return host.run(f"curl -sS -i -m 15 {resolve} {' '.join(arguments)} {url}")
+
+    return ask
+
+
+def test_the_container_is_hardened(host, hardened, service):
+    hardened(service("caddy").container)
+    assert service("caddy").health == "healthy"
+    assert service("caddy").inspect("{{.HostConfig.CapAdd}}") in ("[NET_BIND_SERVICE]", "[CAP_NET_BIND_SERVICE]")
+
+
+def test_the_host_trusts_the_certificate_and_the_routes_lead_to_their_processes(get):
+    assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
+    assert get("https://app.shop.test/docs/start").stdout.endswith("docs /docs/start")
+
+
+def test_http_leads_to_https_and_headers_are_safe(get):
+    redirect = get("http://app.shop.test/x").stdout.lower()
+    assert redirect.startswith("http/1.1 308")
+    assert "location: https://app.shop.test/x" in redirect
+    answer = get("https://app.shop.test/").stdout.lower()
+    assert "strict-transport-security: max-age=31536000" in answer
+    assert "x-content-type-options: nosniff" in answer
+
+
+def test_a_name_that_is_not_in_the_inventory_gets_no_certificate(get):
+    assert get("https://other.shop.test/").rc == 35
+
+
+def test_the_administration_is_not_reachable_from_outside_of_the_container(host, service):
+    address = service("caddy").inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+    assert host.run(f"curl -s -m 2 http://{address}:2019/config/").rc == 7
+
+
+def test_a_new_route_is_taken_over_without_a_new_container(get, service, converge, name):
+    before = service("caddy").inspect("{{.Id}} {{.State.StartedAt}}")
+    assert converge(stack_domain="other.test").changed(name) == 1
+    assert get("https://app.other.test/").stdout.endswith("web /")
+    assert get("https://app.shop.test/").rc == 35
+    assert service("caddy").inspect("{{.Id}} {{.State.StartedAt}}") == before
+    assert converge().changed(name) == 1
+
+
+def test_a_configuration_that_caddy_refuses_leaves_the_running_one(get, converge):
+    broken = converge(caddy_config="no_such_option")
+    assert broken.rc != 0
+    assert "no_such_option" in broken.output
+    assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
+    again = converge(caddy_config="no_such_option")
+    assert again.rc != 0
+    assert converge().rc == 0
+
+
+def test_an_upstream_that_is_away_for_a_moment_costs_no_request(host, get):
+    host.check_output("docker stop -t 1 shop-web && (sleep 2; docker start shop-web) >/dev/null 2>&1 &")
+    assert get("https://app.shop.test/late").stdout.endswith("web /late")

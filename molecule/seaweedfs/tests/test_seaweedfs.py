@@ -1,0 +1,73 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def s3(host, service):
+    """Asks S3 over the container's own address, signed as a user: status code and answer."""
+    address = service("seaweedfs").inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+
+    def ask(path, user="shop", secret="canary-of-the-shop", *arguments):
+        signed = f"--aws-sigv4 aws:amz:us-east-1:s3 --user {user}:{secret}" if user else ""
+        said = host.check_output(f"curl -s -w '\\n%{{http_code}}' {signed} {' '.join(arguments)} http://{address}:8333{path}")
+        answer, _, code = said.rpartition("\n")
+        return int(code), answer
+
+    return ask
+
+
+def test_the_container_is_hardened_and_shows_no_key(hardened, no_canary, service):
+    seaweedfs = service("seaweedfs")
+    hardened(seaweedfs.container)
+    no_canary()
+    assert seaweedfs.health == "healthy"
+
+
+def test_the_application_writes_and_reads_its_bucket(s3):
+    assert s3("/shop/greeting", "shop", "canary-of-the-shop", "-X PUT -d hello")[0] == 200
+    assert s3("/shop/greeting") == (200, "hello")
+
+
+def test_nobody_gets_in_without_a_key_or_into_another_bucket(s3):
+    assert s3("/shop/greeting", user="")[0] == 403
+    assert s3("/shop/greeting", secret="wrong")[0] == 403
+    assert s3("/another", "shop", "canary-of-the-shop", "-X PUT")[0] == 403
+
+
+def test_only_the_gateway_that_checks_keys_is_reachable(host, service):
+    address = service("seaweedfs").inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+    assert host.run(f"curl -s -m 2 -o /dev/null http://{address}:8333/").rc == 0
+    for port in (8888, 9333, 8080, 18888, 19333, 8181, 9101):
+        assert host.run(f"curl -s -m 2 -o /dev/null http://{address}:{port}/").rc == 7, port
+
+
+def test_data_outlives_the_container(s3, service, converge, name):
+    s3("/shop/kept", "shop", "canary-of-the-shop", "-X PUT -d seven")
+    before = service("seaweedfs").id
+    assert converge(seaweedfs_memory="600M").changed(name) == 1
+    assert service("seaweedfs").id != before
+
+
+def test_what_was_kept_is_read_again(s3):
+    assert s3("/shop/kept") == (200, "seven")
+
+
+def test_a_bucket_that_was_lost_is_made_again(service, converge, name):
+    service("seaweedfs")("echo 's3.bucket.delete -name shop' | timeout 20 weed shell -master=127.0.0.1:9333")
+    assert "bucket shop" in converge("--check", "--diff").output
+    assert converge().changed(name) == 1
+    assert converge().changed(name) == 0
+
+
+def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(host, service, converge):
+    host.check_output("docker rm -f molecule-seaweedfs-seaweedfs-1 && chown 0:0 /var/lib/molecule/seaweedfs && chmod 700 /var/lib/molecule/seaweedfs")
+    host.check_output("mv /var/lib/molecule/seaweedfs /var/lib/molecule/aside && touch /var/lib/molecule/seaweedfs")
+    broken = converge(stack_wait_timeout=60)
+    assert broken.rc != 0
+    host.check_output("rm /var/lib/molecule/seaweedfs && mv /var/lib/molecule/aside /var/lib/molecule/seaweedfs")
+    assert converge().rc == 0
+    assert service("seaweedfs").health == "healthy"

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fresh hosts with the production inventory on them. Images are made once per machine and linked into the hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+# With the import mode of this project a test does not see the files beside it.
+sys.path.insert(0, str(Path(__file__).parent))
+from journey_support import CACHE, FIGURES, HOSTS, ROOT, Host, Stack, command, play  # noqa: E402  # found by the line above
+
+SERVICES = ("postgres", "valkey", "rabbitmq", "seaweedfs", "caddy")
+APPLICATIONS = {"longshore.test/example:1.0.0": "examples/fastapi", "longshore.test/board:1.0.0": "examples/django"}
+VERSIONS = {"longshore.test/example:1.1.0": "broken", "longshore.test/example:1.1.1": "fixed", "longshore.test/example:1.2.0": "hanging"}
+
+
+def pytest_collection_modifyitems(items):
+    if not shutil.which("docker") or command("docker", "version", check=False).returncode:
+        reason = "no container engine answers here"
+    elif os.geteuid():
+        reason = "test hosts need root"
+    else:
+        return
+    for item in items:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("runs of ansible-playbook, and other figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def images():
+    """References of all images by what they are for; they are in the seed of the test hosts then."""
+
+    def upstream(role, variable="image"):
+        return yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())[f"{role}_{variable}"]
+
+    def recipe(role):
+        return {"name": upstream(role), "recipe": f"roles/{role}/files/image"}
+
+    CACHE.mkdir(parents=True, exist_ok=True)
+    wanted = {
+        "folder": str(CACHE),
+        "services": [recipe(role) for role in SERVICES],
+        "minio": recipe("minio"),
+        "base": {"name": upstream("app", "base_image"), "recipe": "roles/app/files/image/python"},
+        "applications": [{"name": name, "context": context} for name, context in APPLICATIONS.items()],
+        "versions": [{"name": name, "revisions": revisions} for name, revisions in VERSIONS.items()],
+    }
+    play("this machine: images", "-i", "localhost,", "-e", json.dumps(wanted), playbook="tests/journeys/images.yml", timeout=3600).succeeded()
+    made = json.loads((CACHE / "made.json").read_text())
+    seeded = [*made["services"], *([made["minio"]] if made["minio"] else [])]
+    command(HOSTS / "seed", *seeded, timeout=1800)
+    return {**made, "seeded": seeded}
+
+
+@pytest.fixture(scope="session")
+def archive(images):
+    """One file with all versions of the applications, as a user without a registry would carry it to the site."""
+    for name, ref in images["applications"].items():
+        command("docker", "tag", ref, name)
+    identity = "-".join(re.search(r"[0-9a-f]{12}$", ref)[0][:6] for ref in images["applications"].values())
+    path = CACHE / f"applications-{identity}.tar"
+    if not path.exists():
+        for old in CACHE.glob("applications-*.tar*"):
+            old.unlink()
+        unfinished = path.with_suffix(".tar.new")
+        command("docker", "save", "--output", unfinished, *images["applications"], timeout=1800)
+        unfinished.rename(path)
+    return path
+
+
+def stack_on(suite, images, archive, s3):
+    host = Host(f"journey-{suite}", suite)
+    host.start()
+    stack = Stack(host, s3, archive, images["applications"])
+    stack.fill_in()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def trixie(images, archive):
+    """A bare Debian 13 with the inventory that describes it. S3 is MinIO where this machine has its image."""
+    stack = stack_on("trixie", images, archive, "minio" if images["minio"] else "seaweedfs")
+    yield stack
+    stack.host.remove()
+
+
+@pytest.fixture(scope="module")
+def bookworm(images, archive):
+    """A bare Debian 12 with the inventory that describes it."""
+    stack = stack_on("bookworm", images, archive, "seaweedfs")
+    yield stack
+    stack.host.remove()
