@@ -66,9 +66,9 @@ def steps() -> list[Step]:
         *(Step(f"molecule:{name}", f"molecule test -s {name}", minutes=15, fast=False, engine=True) for name in scenarios()),
         *(
             Step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", minutes=15, fast=False, engine=True)
-            for name in WITH_BOTH_CORES
+            for name in scenarios()
             for core in CORES
-            if not version("ansible-core").startswith(core)
+            if name in WITH_BOTH_CORES and not version("ansible-core").startswith(core)
         ),
     ]
 

@@ -28,7 +28,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: A dictionary for each term with C(host), C(port), C(scheme), C(url) where it is external, and C(via), which is C(network), C(address) or C(external).
+  description:
+    - A dictionary for each term with C(host), C(port), C(scheme), C(url) where it is external, and C(via), which is C(network), C(address)
+      or C(external).
   type: list
   elements: dict
 """

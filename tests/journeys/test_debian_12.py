@@ -1,0 +1,88 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Production on a bare Debian 12, whose first runs are killed again and again."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+
+import journey_facts as facts
+import pytest
+from journey_support import SOAK, Stack, figure
+
+KILLS = 3
+SEED = int(os.environ.get("JOURNEY_SEED") or time.time())
+
+
+class Countdown:
+    """Says yes at the n-th task that no run before has begun."""
+
+    def __init__(self, seen: set[str], number: int):
+        self.seen, self.left, self.hit = seen, number, ""
+
+    def __call__(self, line: str) -> bool:
+        task = re.match(r"TASK \[(.*)\] \**$", line)
+        if not task or task[1] in self.seen:
+            return False
+        self.seen.add(task[1])
+        self.left -= 1
+        self.hit = task[1] if self.left == 0 else self.hit
+        return self.left == 0
+
+
+def killed_runs(play: Callable, choice: random.Random) -> int:
+    """Runs that are killed, each further on than the one before: at every task in the whole matrix, else at some of them."""
+    seen: set[str] = set()
+    number = 0
+    while SOAK or number < KILLS:
+        countdown = Countdown(seen, 1 if SOAK else choice.randint(2, 11))
+        run = play(f"killed run {number + 1}", kill=countdown, delay=choice.uniform(0, 2))
+        if not run.killed:
+            # It came to its end before its task did.
+            run.succeeded()
+            break
+        number += 1
+        figure(f"           killed at: {countdown.hit}")
+    return number
+
+
+@pytest.fixture(scope="module")
+def live(bookworm) -> Stack:
+    figure(f"           the moments of the kills: JOURNEY_SEED={SEED}")
+    assert killed_runs(bookworm.play, random.Random(SEED)) > 0
+    bookworm.play("the run after the killed ones").succeeded()
+    return bookworm
+
+
+def test_a_bare_host_becomes_the_stack_although_runs_were_killed(live):
+    facts.recovers(live)
+    facts.everything(live)
+
+
+def test_the_run_after_that_changes_nothing(live):
+    assert live.play("second run").succeeded().changed == 0
+
+
+def test_a_release_that_was_killed_on_its_way_is_finished(live):
+    keepsake = facts.Keepsake.leave(live)
+    live.app["version"] = "1.1.1"
+    choice = random.Random(SEED)
+    at = choice.choice(["Prepare the release", "Migrate the database", "Stop what must not run twice", "Start the release"])
+    delay = choice.uniform(0, 6)
+    live.play(f"a release, killed {delay:.1f} s after: {at}", kill=lambda line: line.startswith("TASK") and f": {at} " in line, delay=delay)
+    live.play("the release, run again").succeeded()
+    facts.one_release_lives(live)
+    facts.everything(live, "1.1.1")
+    keepsake.is_there(live)
+    assert live.play("after the release").succeeded().changed == 0
+
+
+def test_a_reboot_brings_everything_back(live):
+    keepsake = facts.Keepsake.leave(live)
+    live.host.reboot()
+    facts.recovers(live)
+    keepsake.is_there(live)

@@ -1,0 +1,211 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine that lives in memory, for the tests of what drives one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.longshore.stack.plugins.module_utils import _files
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
+
+LABEL_CONFIG = "stack.longshore.config"
+
+
+class FakeDocker:
+    """Answers the commands that the collection gives. Time passes only when somebody sleeps."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.calls: list[list[str]] = []
+        self.containers: dict[str, dict] = {}
+        self.images: dict[str, str] = {}
+        self.networks: set[str] = set()
+        self.healthy_after: dict[str, float] = {}  # by service, seconds from its start; without it a container is healthy at once
+        self.crashing: dict[str, float] = {}  # by service, seconds between two crashes
+        self.log = "first line\nlast words\n"
+        self.execute = lambda service, command: (0, "", "")
+        self.refuse: dict[str, str] = {}  # by the first words of a command, what the engine says when it fails
+        self._number = 0
+
+    @property
+    def engine(self) -> Engine:
+        return Engine(runner=self)
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def said(self, *words: str) -> list[list[str]]:
+        """The calls that have these words in this order."""
+        found = []
+        for call in self.calls:
+            rest = iter(call)
+            if all(word in rest for word in words):
+                found.append(call)
+        return found
+
+    def add(self, project: str, service: str, image: str = "sha256:1", **values) -> dict:
+        self._number += 1
+        container = {
+            "Id": f"{service}{self._number:03}",
+            "Name": f"/{project}-{service}-{self._number}",
+            "project": project,
+            "service": service,
+            "image": image,
+            "ref": "",
+            "labels": {},
+            "state": "running",
+            "started": self.now,
+            "restarts": 0,
+            "policy": "unless-stopped",
+            "networks": {},
+            **values,
+        }
+        self.containers[container["Id"]] = container
+        return container
+
+    def only(self, service: str) -> dict:
+        (found,) = [container for container in self.containers.values() if container["service"] == service]
+        return found
+
+    # -- the command line ----------------------------------------------------------------------------------------------
+
+    def __call__(self, args, stdin=None, timeout=None, env=None, cwd=None) -> Result:
+        words = list(args[1:])
+        self.calls.append(words)
+        refused = next((reason for start, reason in self.refuse.items() if " ".join(self._bare(words)).startswith(start)), None)
+        if refused is not None:
+            return Result(tuple(args), 1, "", refused)
+        code, out, err = self._answer(words, timeout)
+        return Result(tuple(args), code, out, err)
+
+    @staticmethod
+    def _bare(words: list[str]) -> list[str]:
+        """A compose command without the options that name the project."""
+        return ["compose", *words[7:]] if words[0] == "compose" else words
+
+    def _answer(self, words, timeout):
+        if words[0] == "compose":
+            return self._compose(Path(words[4]), words[6], words[7:], timeout)
+        if words[0] == "ps":
+            return 0, "\n".join(self._listed(words)), ""
+        if words[1] == "inspect":
+            return self._inspect(words[0], words[2:])
+        if words[:2] == ["network", "create"]:
+            self.networks.add(words[-1])
+        elif words[:2] == ["network", "ls"]:
+            return 0, "\n".join(self.networks), ""
+        elif words[:2] == ["network", "rm"]:
+            self.networks -= set(words[2:])
+        elif words[:2] == ["image", "rm"]:
+            del self.images[words[2]]
+        elif words[0] == "logs":
+            return 0, self.log, ""
+        elif words[0] in ("stop", "start", "rm"):
+            for container in self._found(words[1:]):
+                if words[0] == "rm":
+                    del self.containers[container["Id"]]
+                else:
+                    container["state"] = "exited" if words[0] == "stop" else "running"
+        else:
+            raise AssertionError(f"the fake engine does not know: docker {' '.join(words)}")
+        return 0, "", ""
+
+    def _found(self, names):
+        return [c for c in list(self.containers.values()) if c["Id"] in names or c["Name"].lstrip("/") in names]
+
+    def _listed(self, words):
+        filters = [words[i + 1].removeprefix("label=") for i, word in enumerate(words) if word == "--filter"]
+        shown = []
+        for container in self.containers.values():
+            labels = self._labels(container)
+            if all((labels.get(f.partition("=")[0]) == f.partition("=")[2]) if "=" in f else f in labels for f in filters):
+                if "--all" in words or container["state"] != "exited":
+                    shown.append(container["Name"].lstrip("/") if "--format" in words else container["Id"])
+        return shown
+
+    @staticmethod
+    def _labels(container):
+        compose = {"project": container["project"], "service": container["service"], "oneoff": "False"}
+        return {**{f"com.docker.compose.{name}": value for name, value in compose.items()}, **container["labels"]}
+
+    def _inspect(self, kind, names):
+        known = {
+            "container": {name: self._shown(container) for name, container in self.containers.items()},
+            "image": {ref: {"Id": image} for ref, image in self.images.items()},
+            "network": {name: {"Name": name} for name in self.networks},
+        }[kind]
+        missing = [name for name in names if name not in known]
+        return int(bool(missing)), json.dumps([known[name] for name in names if name in known]), "".join(f"Error: No such {kind}: {name}\n" for name in missing)
+
+    def _shown(self, container):
+        age = self.now - container["started"]
+        state, health, restarts = container["state"], "healthy", container["restarts"]
+        if state == "running" and age < self.healthy_after.get(container["service"], 0):
+            health = "starting"
+        if container["service"] in self.crashing:
+            state, restarts = "restarting", restarts + int(age / self.crashing[container["service"]])
+        return {
+            "Id": container["Id"],
+            "Name": container["Name"],
+            "Image": container["image"],
+            "RestartCount": restarts,
+            "Created": "2026-01-01T00:00:00Z",
+            "Config": {"Labels": self._labels(container), "Image": container["ref"]},
+            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": str(container["started"]), "Health": {"Status": health}},
+            "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
+            "NetworkSettings": {"Networks": container["networks"]},
+        }
+
+    def _compose(self, file, project, words, timeout):
+        if words[0] == "exec":
+            answer = self.execute(words[2], words[3:])
+            if answer == "hangs":
+                raise subprocess.TimeoutExpired(words, timeout)
+            return answer
+        mine = [container for container in self.containers.values() if container["project"] == project]
+        if words[0] == "stop":
+            for container in mine:
+                container["state"] = "exited"
+        elif words[0] == "down":
+            for container in mine:
+                del self.containers[container["Id"]]
+        else:
+            assert words[0] == "up"
+            self._up(yaml.safe_load(file.read_text()), project, mine)
+        return 0, "", ""
+
+    def _up(self, whole, project, mine):
+        services = {name: service for name, service in whole["services"].items() if not service.get("profiles")}
+        for container in mine:
+            service = services.get(container["service"])
+            image = self.images.get(service["image"]) if service else None
+            if not service or container["labels"] != service["labels"] or container["image"] != image:
+                del self.containers[container["Id"]]
+            elif container["state"] == "exited":
+                container.update(state="running", started=self.now)
+        for name, service in services.items():
+            there = [container for container in self.containers.values() if (container["project"], container["service"]) == (project, name)]
+            for _missing in range(service.get("scale", 1) - len(there)):
+                self.add(project, name, self.images[service["image"]], labels=service["labels"], policy=service["restart"], ref=service["image"])
+
+
+@pytest.fixture
+def docker():
+    return FakeDocker()
+
+
+@pytest.fixture
+def me(monkeypatch):
+    """Files belong to whoever runs the tests, who need not be root: answers the numeric user and group."""
+    monkeypatch.setattr(_files.Folder.write, "__defaults__", (os.getuid(), os.getgid()))
+    return os.getuid(), os.getgid()
