@@ -34,5 +34,4 @@ tools: ## install the development tools
 clean: ## remove environments, caches and logs of this checkout
 	rm -rf .venv .cache .ansible .molecule
 
-
 .PHONY: help up down destroy test soak lint unit molecule tools clean

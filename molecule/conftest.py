@@ -30,6 +30,10 @@ class Run:
         return int(recap[1])
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "testinfra_hosts(*hosts): the hosts that the test is for; without it, all")
+
+
 @pytest.fixture
 def name(host) -> str:
     """Name of the host in the inventory."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
 
 LIVE = "live"
@@ -76,8 +76,13 @@ class Releases:
 
     def observe(self) -> list[Member]:
         filters = ["--filter", f"label={LABEL_STACK}={self.stack}", "--filter", f"label={LABEL_SERVICE}={self.app}", "--filter", f"label={LABEL_RELEASE}"]
-        ids = self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
-        return members(self.engine.inspect("container", ids))
+        try:
+            ids = self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
+            return members(self.engine.inspect("container", ids))
+        except EngineError:
+            if self.check:  # a bare host has no engine yet, and nothing runs on it
+                return []
+            raise
 
     def live(self) -> str:
         try:

@@ -186,8 +186,9 @@ class FakeDocker:
 
     def _up(self, whole, project, mine):
         services = {name: service for name, service in whole["services"].items() if not service.get("profiles")}
+        wanted = {name: service.get("scale", service.get("deploy", {}).get("replicas", 1)) for name, service in services.items()}
         for container in mine:
-            service = services.get(container["service"])
+            service = services.get(container["service"]) if wanted.get(container["service"]) else None
             image = self.images.get(service["image"]) if service else None
             if not service or container["labels"] != service["labels"] or container["image"] != image:
                 del self.containers[container["Id"]]
@@ -195,7 +196,7 @@ class FakeDocker:
                 container.update(state="running", started=self.now)
         for name, service in services.items():
             there = [container for container in self.containers.values() if (container["project"], container["service"]) == (project, name)]
-            for _missing in range(service.get("scale", 1) - len(there)):
+            for _missing in range(wanted[name] - len(there)):
                 self.add(project, name, self.images[service["image"]], labels=service["labels"], policy=service["restart"], ref=service["image"])
 
 
