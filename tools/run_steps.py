@@ -34,9 +34,11 @@ class Step:
 
 
 def scenarios() -> list[str]:
-    """The molecule scenarios: of roles first, then the journeys that use several roles."""
-    names = [path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")]
-    return sorted(names, key=lambda name: (not (ROOT / "roles" / name).is_dir(), name))
+    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+def journeys() -> list[str]:
+    return sorted(path.stem.removeprefix("test_") for path in ROOT.glob("tests/journeys/test_*.py"))
 
 
 def examples() -> list[str]:
@@ -70,6 +72,7 @@ def steps() -> list[Step]:
             for core in CORES
             if name in WITH_BOTH_CORES and not version("ansible-core").startswith(core)
         ),
+        *(Step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", minutes=30, fast=False, engine=True) for name in journeys()),
     ]
 
 

@@ -49,7 +49,6 @@ class Secret:
     uid: int
     gid: int = 0
 
-
     def fragments(self) -> set[str]:
         """What of the value must not be shown either: its lines, and what they assign. Compose quotes a line of an env file that it cannot read."""
         lines = self.value.splitlines()
@@ -369,14 +368,17 @@ class Project:
         missing = [service["image"] for name, service in whole["services"].items() if is_active(service) and name not in images]
         if missing:
             raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
+        self._have_networks()
+        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
+        if not result.ok:
+            raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
+
+    def _have_networks(self) -> None:
         networks = external_networks(self.spec.definition)
         there = {item["Name"] for item in self.engine.inspect("network", networks)}
         for name in networks:
             if name not in there:
                 self.engine.must(["network", "create", "--label", f"{LABEL_STACK}={self.spec.stack}", name])
-        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
-        if not result.ok:
-            raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
 
     def _settle_actions(self, before: list[Container], after: list[Container]) -> None:
         """Say what really happened: Compose also recreates what its own hash finds changed."""
@@ -487,6 +489,9 @@ class Project:
         """Everything is written, nothing is started; the plan says what a start would do."""
         containers = self._observe()
         self.outcome.planned = plan(whole, containers, self._images(whole))
+        if not self.check and any(action != "unchanged" for action in self.outcome.planned.values()):
+            # A one-off container of the project, such as a migration, may come before the start.
+            self._have_networks()
         self.outcome.containers = [self._describe(container) for container in containers]
         return self.outcome
 

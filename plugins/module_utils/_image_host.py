@@ -87,13 +87,28 @@ class Slice:
     def run(self) -> dict[str, Any]:
         plan = decide(self.wanted, self.records.get(self.repository), self._facts)
         if not plan.steps:
-            return self._there(plan.ref, plan.source)
+            named = self._name(plan)
+            result = self._there(plan.ref, plan.source)
+            return {**result, "changed": result["changed"] or named}
         if self.check:
             result = {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source}
             return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref)}
         # Everybody who wants the same image by the same way follows the same job.
         key = hashlib.sha256(repr((plan.steps, self.wanted.name, self.wanted.build_ref, plan.ref)).encode()).hexdigest()[:16]
         return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")))
+
+    def _name(self, plan: Plan) -> bool:
+        """An archive's image may be there under another name, or its name may have gone to another image since."""
+        archived = self.wanted.archived
+        if plan.source != ARCHIVE or not archived or plan.ref.startswith("sha256:"):
+            return False
+        here = self._facts(plan.ref)
+        if here and here.id == archived.id:
+            return False
+        if not self.check:
+            self.engine.must(["tag", archived.id, plan.ref])
+        self.known[plan.ref] = self._facts(archived.id)
+        return True
 
     def _facts(self, ref: str) -> Facts | None:
         if ref not in self.known:

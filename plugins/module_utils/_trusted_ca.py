@@ -52,11 +52,12 @@ class Trust:
         return True
 
     def _wait_for(self, source: str, wait_timeout: float) -> bytes | None:
-        for _attempt in range(1 if self.check else max(1, int(wait_timeout / 0.25))):
+        for left in reversed(range(1 if self.check else 1 + int(wait_timeout / 0.25))):
             if os.path.exists(source):
                 with open(source, "rb") as file:
                     return file.read()
-            self.sleep(0.25)
+            if left:
+                self.sleep(0.25)
         return None
 
     def _bundle(self) -> bytes:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -41,6 +42,19 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(line)
 
 
+def of_what(wanted):
+    """A hash of all that the images are made of, and of MinIO's presence: unchanged, the module need not be asked."""
+    listed = command(
+        "git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "roles/*/files/image", "examples", "tests/journeys", "plugins/module_utils/_image.py"
+    )
+    digest = hashlib.sha256(json.dumps([wanted, command("docker", "images", "--quiet", "longshore/minio").stdout.split()]).encode())
+    for name in sorted(listed.stdout.splitlines()):
+        path = ROOT / name
+        if path.is_file() and not (path.suffix == ".py" and path.parent.name == "journeys"):
+            digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 @pytest.fixture(scope="session")
 def images():
     """References of all images by what they are for; they are in the seed of the test hosts then."""
@@ -60,8 +74,12 @@ def images():
         "applications": [{"name": name, "context": context} for name, context in APPLICATIONS.items()],
         "versions": [{"name": name, "revisions": revisions} for name, revisions in VERSIONS.items()],
     }
-    play("this machine: images", "-i", "localhost,", "-e", json.dumps(wanted), playbook="tests/journeys/images.yml", timeout=3600).succeeded()
-    made = json.loads((CACHE / "made.json").read_text())
+    stamp, note = of_what(wanted), CACHE / "made.json"
+    made = json.loads(note.read_text()) if note.exists() else {}
+    if made.get("stamp") != stamp or command("docker", "image", "inspect", *made["services"], *made["applications"].values(), check=False).returncode:
+        play("this machine: images", "-i", "localhost,", "-e", json.dumps(wanted), playbook="tests/journeys/images.yml", timeout=3600).succeeded()
+        made = json.loads(note.read_text())
+        note.write_text(json.dumps({**made, "stamp": stamp}))
     seeded = [*made["services"], *([made["minio"]] if made["minio"] else [])]
     command(HOSTS / "seed", *seeded, timeout=1800)
     return {**made, "seeded": seeded}

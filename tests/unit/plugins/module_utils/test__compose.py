@@ -83,7 +83,10 @@ def test_a_service_is_hardened_unless_it_says_otherwise():
 
 
 def test_a_dollar_stays_a_dollar_everywhere():
-    definition = {"services": {"web": {"image": "x", "environment": {"PRICE": "$5 ${HOME}"}, "command": ["sh", "-c", "echo $$"]}}, "volumes": {"v": {"name": "$v"}}}
+    definition = {
+        "services": {"web": {"image": "x", "environment": {"PRICE": "$5 ${HOME}"}, "command": ["sh", "-c", "echo $$"]}},
+        "volumes": {"v": {"name": "$v"}},
+    }
     whole = assemble(definition, {}, {}, {"s": "/a$b/s.1"}, {"owner": "$me"})
     web = whole["services"]["web"]
     assert web["environment"]["PRICE"] == "$$5 $${HOME}"
@@ -111,12 +114,15 @@ def test_only_shared_networks_are_to_be_made_by_their_real_names():
     assert external_networks({"networks": networks}) == ["shop_edge", "plain"]
 
 
+# fmt: off
 NASTY = [
-    "", " ", "a", "abc\n", "\nabc", "two\nlines\n", "trailing ", " leading", "yes", "No", "ON", "off", "y", "N", "true", "null", "Null", "~", "none", ".", "..", "...", "---", "-",
-    "- a", "a: b", "a:b", "a #b", "#", "1", "1.5", ".5", "._1", "1e3", "0x1f", "0o17", "017", "1_000", "12:30:45", "2026-11-22", ".inf", "-.INF", "nan", ".NaN", "=", "<<", "*a",
-    "&a", "!tag", "%x", "@x", "`x`", "'", '"', "'q' \"p\"", "back\\slash", "\\n", "{}", "{a: 1}", "[]", "[a]", "|", ">", "?", "? a", ",", "a,b", "tab\there", "\x00\x01\x1b", "\x7f",
-    "\x85", "\xa0", "\u2028x\u2029", "\ufeffbom", "ümläut", "日本", "🚀", "./config:/etc/x:ro", "/abs/path", "${HOME}$$", "0", "-1", "+1", "_", "_1", "true\n", "password\r\n",
-]  # fmt: skip
+    "", " ", "a", "abc\n", "\nabc", "two\nlines\n", "trailing ", " leading", "yes", "No", "ON", "off", "y", "N", "true", "null", "Null", "~", "none",
+    ".", "..", "...", "---", "-", "- a", "a: b", "a:b", "a #b", "#", "1", "1.5", ".5", "._1", "1e3", "0x1f", "0o17", "017", "1_000", "12:30:45",
+    "2026-11-22", ".inf", "-.INF", "nan", ".NaN", "=", "<<", "*a", "&a", "!tag", "%x", "@x", "`x`", "'", '"', "'q' \"p\"", "back\\slash", "\\n", "{}",
+    "{a: 1}", "[]", "[a]", "|", ">", "?", "? a", ",", "a,b", "tab\there", "\x00\x01\x1b", "\x7f", "\x85", "\xa0", "\u2028x\u2029", "\ufeffbom",
+    "ümläut", "日本", "🚀", "./config:/etc/x:ro", "/abs/path", "${HOME}$$", "0", "-1", "+1", "_", "_1", "true\n", "password\r\n",
+]
+# fmt: on
 
 
 @pytest.mark.parametrize("text", NASTY, ids=ascii)
@@ -127,7 +133,23 @@ def test_text_comes_back_from_yaml_as_it_was(text):
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -7, 1.5, 10**20, {}, [], {"a": {}}, {"a": []}, {"a": None}, [[], {}], [[["x"], "y"], {"a": [{"b": {"c": [1, 2]}}]}], {"a": [None, True, 1]}],
+    [
+        None,
+        True,
+        False,
+        0,
+        -7,
+        1.5,
+        10**20,
+        {},
+        [],
+        {"a": {}},
+        {"a": []},
+        {"a": None},
+        [[], {}],
+        [[["x"], "y"], {"a": [{"b": {"c": [1, 2]}}]}],
+        {"a": [None, True, 1]},
+    ],
     ids=repr,
 )
 def test_data_comes_back_from_yaml_as_it_was(value):

@@ -223,6 +223,15 @@ def test_an_archive_is_asked_for_only_when_the_image_is_missing(world):
     assert world.slice(source="archive", sent=sent)["source"] == "archive"
 
 
+def test_an_archives_image_that_is_there_under_another_name_gets_its_own(world):
+    sent = {"archived": {"id": "sha256:9", "ref": "valkey/valkey:8.1.4"}}
+    (world.path / "images" / "sha256:9").touch()
+    assert world.slice(check=True, source="archive", sent=sent)["changed"] is True
+    assert world.calls("tag") == []
+    assert world.slice(source="archive", sent=sent)["ref"] == "valkey/valkey:8.1.4"
+    assert world.calls("tag") == ["tag sha256:9 valkey/valkey:8.1.4"]
+
+
 # The job itself
 
 

@@ -69,7 +69,9 @@ def test_every_release_has_directory_project_and_secrets_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("version", "start"), [("1.4.2", "1.4.2-"), ("V2/Feature_x", "v2-feature_x-"), ("1.0+build", "1.0-build-"), ("überall", None), (7, "7-"), (None, "dev-")], ids=str
+    ("version", "start"),
+    [("1.4.2", "1.4.2-"), ("V2/Feature_x", "v2-feature_x-"), ("1.0+build", "1.0-build-"), ("überall", None), (7, "7-"), (None, "dev-")],
+    ids=str,
 )
 def test_a_version_names_a_release_in_letters_that_compose_takes(version, start):
     if start is None:
@@ -163,7 +165,7 @@ def test_no_secret_is_in_the_definition(how):
     [
         ("plain", "'plain'"),
         ("", "''"),
-        ("$x ${y} # \"q\" \\n", "'$x ${y} # \"q\" \\n'"),
+        ('$x ${y} # "q" \\n', "'$x ${y} # \"q\" \\n'"),
         (" spaces ", "' spaces '"),
         ("it's", '"it\'s"'),
         ("it's $5 \"\\", '"it\'s \\$5 \\"\\\\"'),

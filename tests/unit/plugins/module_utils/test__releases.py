@@ -55,7 +55,13 @@ def test_what_happens_to_which_containers(state, there, live, plan):
 @pytest.fixture
 def shop(docker, tmp_path):
     def add(release, process, state="running", **labels):
-        names = {"stack.longshore.name": "s", "stack.longshore.service": "shop", "stack.longshore.release": release, "stack.longshore.process": process, **labels}
+        names = {
+            "stack.longshore.name": "s",
+            "stack.longshore.service": "shop",
+            "stack.longshore.release": release,
+            "stack.longshore.process": process,
+            **labels,
+        }
         return docker.add(f"s-shop-{release}", process, labels=names, state=state)["Id"]
 
     docker.live = lambda: os.path.basename(os.readlink(tmp_path / "live")) if (tmp_path / "live").is_symlink() else ""

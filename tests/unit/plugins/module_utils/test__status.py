@@ -9,7 +9,9 @@ from ansible_collections.longshore.stack.plugins.module_utils._status import con
 NOW = seconds("2026-03-01T12:00:00Z")
 
 
-def container(service, process="", release="", state="running", health="healthy", created="2026-03-01T11:00:00.5Z", started="2026-03-01T11:59:00.123456789Z", **labels):
+def container(
+    service, process="", release="", state="running", health="healthy", created="2026-03-01T11:00:00.5Z", started="2026-03-01T11:59:00.123456789Z", **labels
+):
     shown = {"stack.longshore.service": service, "stack.longshore.process": process, "stack.longshore.release": release, **labels}
     return {
         "Name": f"/s-{service}-{process or service}-1",
@@ -89,7 +91,18 @@ def test_without_a_run_the_report_says_how_long_each_has_been_up():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 s"), (0.9, "0 s"), (42, "42 s"), (185, "3 min 5 s"), (60, "1 min"), (3600, "1 h"), (3605, "1 h"), (7800, "2 h 10 min"), (349200, "4 d 1 h"), (86400 * 4 + 60, "4 d")],
+    [
+        (0, "0 s"),
+        (0.9, "0 s"),
+        (42, "42 s"),
+        (185, "3 min 5 s"),
+        (60, "1 min"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (7800, "2 h 10 min"),
+        (349200, "4 d 1 h"),
+        (86400 * 4 + 60, "4 d"),
+    ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(value, text):
     assert duration(value) == text

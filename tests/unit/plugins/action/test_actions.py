@@ -1,0 +1,98 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller adds to compose_project, secret and report."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.action import compose_project, report, secret
+
+STACK = {
+    "inventory_hostname": "box",
+    "stack_name": "s",
+    "stack_root": "/opt/s",
+    "stack_secrets_root": "/secrets/s",
+    "groups": {"postgres": ["box"]},
+    "hostvars": {},
+}
+
+
+@pytest.fixture
+def act(monkeypatch):
+    """Runs an action whose module gives these answers; `act.sent` is what the module got, `act.shown` what was printed."""
+
+    def run(plugin, arguments, answers=(), variables=None):
+        task = SimpleNamespace(args=arguments, async_val=0, check_mode=False, diff=False, action="x", environment=None)
+        action = plugin.ActionModule(
+            task, SimpleNamespace(_shell=SimpleNamespace(tmpdir=None)), None, None, SimpleNamespace(template=lambda value: value), None
+        )
+        queue, run.sent, run.shown = list(answers), [], []
+
+        def execute(name, module_args, task_vars):
+            run.sent.append(module_args)
+            return queue.pop(0)
+
+        action._execute_module = execute
+        if hasattr(plugin, "Display"):
+            monkeypatch.setattr(plugin, "Display", lambda: SimpleNamespace(display=run.shown.append))
+        return action.run(task_vars={**STACK, **(variables or {})})
+
+    return run
+
+
+def test_in_a_stack_a_project_needs_no_more_than_its_service(act):
+    act(compose_project, {"service": "valkey"}, [{"changed": False}])
+    assert act.sent == [
+        {"stack": "s", "project": "s-valkey", "path": "/opt/s/valkey", "secrets_path": "/secrets/s/valkey", "service": "valkey", "resume": {}},
+    ]
+
+
+def test_what_the_task_says_wins_over_the_names_of_the_stack(act):
+    act(compose_project, {"service": "valkey", "path": "/elsewhere"}, [{"changed": False}])
+    assert (act.sent[0]["path"], act.sent[0]["project"]) == ("/elsewhere", "s-valkey")
+
+
+def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):
+    answers = [{"changed": True, "pending": True, "progress": "waiting for x", "resume": {"started": 1}}, {"changed": False, "actions": {}}]
+    assert act(compose_project, {"service": "valkey"}, answers)["changed"]
+    assert act.shown[0].startswith("[box] valkey: waiting for x, ")
+    assert [sent["resume"] for sent in act.sent] == [{}, {"started": 1}]
+
+
+def test_the_host_is_asked_only_for_the_secrets_that_nobody_gave(act):
+    apps = [{"name": "shop", "needs": ["postgres"], "secrets": {"KEY": "given"}}]
+    answer = {"changed": True, "secrets": {"postgres_admin": "made", "postgres_shop": "made"}, "made": ["postgres_admin", "postgres_shop"]}
+    result = act(secret, {"path": "/secrets/s"}, [answer], {"stack_apps": apps})
+    assert act.sent == [{"path": "/secrets/s", "names": ["postgres_admin", "postgres_shop"]}]
+    assert result["secrets"] == {"postgres_admin": "made", "postgres_shop": "made", "app_shop_KEY": "given"}
+
+
+def test_where_all_secrets_are_given_no_host_is_asked(act):
+    assert act(secret, {"path": "/secrets/s"}, [], {"postgres_password": "p"}) == {"changed": False, "secrets": {"postgres_admin": "p"}, "made": []}
+
+
+def test_a_failure_of_the_host_is_handed_on(act):
+    assert act(secret, {"path": "/s", "names": ["a"]}, [{"failed": True, "msg": "no"}]) == {"failed": True, "msg": "no"}
+
+
+def test_the_report_has_title_table_and_notes(act):
+    entry = {"service": "postgres", "process": "", "release": "", "image": "postgres:17", "state": "running", "health": "healthy", "age": 9e9, "up": 61.0}
+    assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]}) == {"changed": False}
+    assert act.shown == [
+        "",
+        "s",
+        "-",
+        "host  service   version      health   changed       address",
+        "box   postgres  postgres:17  healthy  up 1 min 1 s  postgres:5432",
+        "look here",
+        "",
+    ]
+
+
+def test_the_report_of_a_run_says_how_long_it_took(act, monkeypatch):
+    monkeypatch.setattr(report.time, "time", lambda: 1185.0)
+    act(report, {"stack": "s", "hosts": {}, "started": "1000"})
+    assert act.shown[1] == "s, took 3 min 5 s"

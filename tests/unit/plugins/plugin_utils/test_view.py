@@ -1,0 +1,23 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
+
+VARIABLES = {
+    "inventory_hostname": "box",
+    "groups": {"postgres": ["db"]},
+    "own": "mine",
+    "hostvars": {"box": {"own": "from the inventory", "other": "seen"}, "db": {"postgres_port": 15432}},
+}
+
+
+def test_the_hosts_own_variables_are_those_of_the_task_and_are_templated():
+    assert view_of(VARIABLES, str.upper).own("own") == "MINE"
+
+
+def test_a_variable_of_another_host_is_the_one_of_the_inventory():
+    view = view_of(VARIABLES, lambda value: value)
+    assert view.of("db", "postgres_port", 1) == 15432
+    assert view.of("box", "other") == "seen"
+    assert (view.of("db", "own", "default"), view.of("nobody", "x"), view.hosts("postgres"), view.hosts("x")) == ("default", None, ["db"], [])
