@@ -69,7 +69,7 @@ def bare() -> None:
         pack = f"tar -C / -c opt/{stack} etc/longshore && true"
         subprocess.run(["ssh", "-i", key, *shlex.split(options), f"root@{ours.host.address}", pack], stdout=file, check=True)
     steps = [
-        "export DEBIAN_FRONTEND=noninteractive; apt-get update -qq && apt-get install -y -qq --no-install-recommends docker.io docker-cli docker-compose >/dev/null",
+        "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io docker-cli docker-compose >/dev/null",
         "until docker info >/dev/null 2>&1; do sleep 0.2; done",
         "tar -C / -x",
         f"docker load -q -i /root/application.tar >/dev/null; docker network create {stack}_edge >/dev/null; docker network create {stack}_backend >/dev/null",
@@ -77,10 +77,11 @@ def bare() -> None:
             f"mkdir -p /var/lib/{stack}/{path} && chown {uid}:{uid} /var/lib/{stack}/{path} && chmod 700 /var/lib/{stack}/{path}; "
             for path, uid in (("postgres", 999), ("valkey", 999), ("rabbitmq", 999), ("seaweedfs", 1000), ("caddy/data", 1000), ("caddy/config", 1000))
         ),
-        *(f"docker compose -p {name_of(ours, p)} --project-directory {p} up -d --wait --quiet-pull 2>&1 | tail -1" for p in projects(ours) if "releases" not in p),
+        *(f"cd {p} && docker compose -p {name_of(ours, p)} up -d --wait 2>&1 | tail -1" for p in projects(ours) if "releases" not in p),
         f"docker exec {stack}-postgres-postgres-1 sh /etc/postgresql/provision.sh; docker exec {stack}-seaweedfs-seaweedfs-1 sh /etc/longshore/provision.sh",
         *(
-            f"cd {p} && docker compose -p {name_of(ours, p)} run --rm -T migrate alembic upgrade head 2>/dev/null; docker compose -p {name_of(ours, p)} up -d --wait 2>&1 | tail -1"
+            f"cd {p} && project='docker compose -p {name_of(ours, p)}' && $project run --rm -T migrate alembic upgrade head 2>/dev/null; "
+            "$project up -d --wait 2>&1 | tail -1"
             for p in projects(ours)
             if "releases" in p
         ),

@@ -31,7 +31,16 @@ class Run:
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "testinfra_hosts(*hosts): the hosts that the test is for; without it, all")
+    config.addinivalue_line("markers", "hosts(*names): the hosts that the test is for; without it, all")
+
+
+def pytest_collection_modifyitems(config, items):
+    def wanted(item) -> bool:
+        marker = item.get_closest_marker("hosts")
+        return marker is None or item.callspec.params["_testinfra_host"].backend.host in marker.args
+
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
 
 
 @pytest.fixture

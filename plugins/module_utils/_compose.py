@@ -132,7 +132,7 @@ def assemble(
 def _labels(given: Any) -> dict[str, Any]:
     """Labels as a mapping; Compose takes a list of `name=value` as well."""
     if isinstance(given, list):
-        return {name: value for name, _, value in (str(entry).partition("=") for entry in given)}
+        return {name: value for name, _equals, value in (str(entry).partition("=") for entry in given)}
     return dict(given or {})
 
 

@@ -20,10 +20,11 @@ import signal
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import (
     DOCKER_HUB,
@@ -53,7 +54,7 @@ class Machine:
                  monotonic: Callable[[], float] = time.monotonic, kill: Callable[[int, int], None] = os.kill,
                  fetch: Callable[[str], bytes] | None = None):  # fmt: skip
         self.root, self.runner, self.sleep, self.monotonic, self.kill = root, run, sleep, monotonic, kill
-        self.fetch = fetch or (lambda url: urllib.request.urlopen(url, timeout=8).read())
+        self.fetch = fetch or (lambda url: open_url(url, timeout=8).read())
         self.env = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
     def path(self, name: str) -> str:
@@ -104,7 +105,7 @@ class Machine:
     @property
     def release(self) -> dict[str, str]:
         text = self.read("/etc/os-release") or ""
-        return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in text.splitlines()) if value}
+        return {key: value.strip("\"'") for key, _equals, value in (line.partition("=") for line in text.splitlines()) if value}
 
     @property
     def systemd(self) -> bool:

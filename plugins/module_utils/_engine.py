@@ -45,6 +45,7 @@ def spawn(args: Sequence[str], stdin: str | bytes | None, timeout: float | None,
     """Run a command to its end; output that is not UTF-8 is kept readable."""
     data = stdin.encode() if isinstance(stdin, str) else stdin
     source = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+    # pylint: disable-next=ansible-bad-function  # Without an AnsibleModule, so that it is used and tested without one.
     done = subprocess.run(list(args), capture_output=True, timeout=timeout, env=env, cwd=cwd, check=False, **source)
     return Result(tuple(args), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 

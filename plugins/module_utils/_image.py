@@ -215,7 +215,8 @@ def _load(_wanted: Wanted, inputs: Inputs) -> list[str]:
 
 
 def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
-    assert wanted.build
+    if wanted.build is None:
+        raise ValueError(f"{wanted.name}: there is nothing to build it from")
     build, commands = wanted.build, []
     if inputs.base_script:
         # Builds of several images on one host make the base once: the second finds it when it gets the lock.

@@ -74,8 +74,9 @@ class Slice:
     """One call of the module."""
 
     def __init__(self, params: Mapping[str, Any], check: bool, engine: Engine, warn: Callable[[str], None],
-                 host: Host = Host(), environ: Mapping[str, str] = os.environ):  # fmt: skip
-        self.params, self.check, self.engine, self.warn, self.host, self.environ = params, check, engine, warn, host, environ
+                 host: Host | None = None, environ: Mapping[str, str] | None = None):  # fmt: skip
+        self.params, self.check, self.engine, self.warn = params, check, engine, warn
+        self.host, self.environ = host or Host(), os.environ if environ is None else environ
         self.sent = params["sent"] or {}
         self.known: dict[str, Facts | None] = {}
         self.wanted = wanted_from(params, self.sent)

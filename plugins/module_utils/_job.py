@@ -37,6 +37,7 @@ class Job:
             prepare(self.path)
             self._write("job.sh", script)
             # The lock goes with the process: it is free again the moment the last of the job's processes ends, however it ends.
+            # pylint: disable-next=ansible-bad-function  # It must outlive the module, which AnsibleModule.run_command does not do.
             process = subprocess.Popen(["/bin/sh", "-c", _RUN], cwd=self.path, start_new_session=True, pass_fds=(lock,), stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
             self._write("pid", str(process.pid))

@@ -44,7 +44,7 @@ def summary(containers: Iterable[Mapping[str, Any]], now: float) -> list[dict[st
 
 def seconds(moment: str) -> float:
     """The engine's time stamps (UTC, up to nanoseconds) as seconds since the epoch."""
-    whole, _, fraction = moment.rstrip("Z").partition(".")
+    whole, _dot, fraction = moment.rstrip("Z").partition(".")
     return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")
 
 

@@ -18,7 +18,7 @@ def item_is_stored_and_cached(stack: Stack) -> None:
     web, name = stack.web(), f"rope {secrets.token_hex(4)}"
     number = web.add(name)
     assert stack.host.sql(f"SELECT name FROM items WHERE id = {number}") == name
-    looks = [web.get(f"/items/{number}") for _ in range(2)]
+    looks = [web.get(f"/items/{number}") for _look in range(2)]
     assert [look.json for look in looks] == [{"id": number, "name": name}] * 2
     assert [look.headers["x-cache"] for look in looks] == ["miss", "hit"]
     # What the second look saw does not come from the database.

@@ -146,7 +146,7 @@ class Release:
 
     def migrate(self, check: bool = False, **options) -> dict:
         """What the module answers."""
-        said, _ = self.start(check, **options).communicate()
+        said, _errors = self.start(check, **options).communicate()
         assert "canary-4711" not in said
         assert " => {" in said, said
         return {"said": said, "failed": " | FAILED! => {" in said, **json.JSONDecoder().raw_decode(said[said.index(" => {") + 4 :])[0]}

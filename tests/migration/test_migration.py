@@ -94,7 +94,7 @@ def test_at_the_limit_the_session_that_waits_for_a_lock_is_gone(alembic, databas
     try:
         running = alembic.start(timeout=45)
         until(lambda: database.sessions() == "longshore-migration-1")
-        said, _ = running.communicate()
+        said, _errors = running.communicate()
         gone = until(lambda: database.sessions() == "", 10)
         assert database.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "0"
     finally:

@@ -11,8 +11,10 @@ DAEMON = "/etc/docker/daemon.json"
 PASSWORD = "canary-of-the-registry"
 # Kills the module that asks for a start or restart, as a power cut would.
 DEADLY = '#!/bin/sh\ncase "$*" in *start*) kill -9 $PPID; exit ;; esac\nexec %s "$@"\n'
-# What does not depend on who starts the engine is tested where systemd does.
-systemd_only = pytest.mark.testinfra_hosts("ansible://docker-trixie", "ansible://docker-bookworm")
+# A run takes seconds. What does not depend on who starts the engine is tested where systemd does; what depends on its version
+# neither, on one host.
+systemd_only = pytest.mark.hosts("docker-trixie", "docker-bookworm")
+one_host = pytest.mark.hosts("docker-trixie")
 
 
 def settings(host):
@@ -71,6 +73,7 @@ def test_root_is_logged_in_to_a_registry_whose_authority_is_the_sites_own(host):
     assert stored.mode == 0o600
 
 
+@systemd_only
 def test_another_run_changes_nothing_and_shows_no_password(converge, name):
     for arguments in ([], ["--check"]):
         run = converge("--diff", "-vvv", *arguments)
@@ -78,7 +81,7 @@ def test_another_run_changes_nothing_and_shows_no_password(converge, name):
         assert PASSWORD not in run.output
 
 
-@systemd_only
+@one_host
 def test_a_wrong_password_is_said_without_showing_it(converge, host):
     login = {"registry": "registry.test:5000", "username": "deploy", "password": "canary-that-is-wrong"}
     run = converge("--diff", "-vvv", docker_registry_logins=[login])
@@ -129,7 +132,7 @@ def test_a_run_killed_between_writing_and_restarting_is_finished_by_the_next(hos
     assert converge(docker_daemon={"default-shm-size": "128m"}).changed(name) == 0
 
 
-@systemd_only
+@one_host
 def test_a_restart_that_would_stop_foreign_containers_is_left_to_the_operator(host, converge, container):
     before = engine_pid(host)
     run = converge(docker_live_restore=False, docker_daemon={"default-shm-size": "80m"})
@@ -161,7 +164,7 @@ def test_settings_that_the_engine_does_not_start_with_are_put_back(host, converg
     assert host.run("docker info").rc == 0
 
 
-@systemd_only
+@one_host
 def test_settings_that_are_no_json_are_left_alone_and_named(host, converge):
     good = host.file(DAEMON).content_string
     host.check_output(f"echo '{{broken' >{DAEMON}")

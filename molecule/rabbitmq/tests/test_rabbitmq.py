@@ -22,7 +22,7 @@ def api(host, rabbitmq):
         data = ["-H", "content-type: application/json", "-d", json.dumps(body)] if body is not None else []
         quoted = " ".join(f"'{part}'" for part in data)
         said = host.check_output(f"curl -s -w '\\n%{{http_code}}' -u {user}:{password} -X {method} {quoted} http://{address}:15672/api{path}")
-        answer, _, code = said.rpartition("\n")
+        answer, _newline, code = said.rpartition("\n")
         return int(code), answer
 
     return ask

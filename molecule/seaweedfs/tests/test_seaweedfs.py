@@ -14,7 +14,7 @@ def s3(host, service):
     def ask(path, user="shop", secret="canary-of-the-shop", *arguments):
         signed = f"--aws-sigv4 aws:amz:us-east-1:s3 --user {user}:{secret}" if user else ""
         said = host.check_output(f"curl -s -w '\\n%{{http_code}}' {signed} {' '.join(arguments)} http://{address}:8333{path}")
-        answer, _, code = said.rpartition("\n")
+        answer, _newline, code = said.rpartition("\n")
         return int(code), answer
 
     return ask

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 
@@ -231,9 +232,19 @@ def test_killed_before_the_reload_the_next_run_reloads(shop, killed):
     assert shop.run(files=shop.files(live=b"b")).reloaded == ["web"]
 
 
-def test_killed_after_a_file_was_added_it_is_still_removed_when_it_is_not_wanted_any_more(shop, killed):
+def test_killed_after_a_file_was_added_it_is_still_removed_when_it_is_not_wanted_any_more(shop, monkeypatch):
     shop.run()
-    killed("ps", files=shop.files(more=b"x"))
+    write = _files.replace
+
+    def die_after_it(full, *rest):
+        write(full, *rest)
+        if full.endswith("more.conf"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_files, "replace", die_after_it)
+        shop.run(files=shop.files(more=b"x"))
+    assert (shop.path / "config/more.conf").exists()
     shop.run()
     assert not (shop.path / "config/more.conf").exists()
 
@@ -339,6 +350,7 @@ def test_crashes_are_counted_over_the_slices_of_one_run(shop):
     assert first.pending
     with pytest.raises(ProjectError, match="crashed 3 times"):
         shop.run(slice_seconds=8, earlier=Outcome(**first.carried()), started=start)
+    assert shop.docker.now - start < 10
 
 
 def test_restarts_of_weeks_ago_do_not_end_the_wait(shop):

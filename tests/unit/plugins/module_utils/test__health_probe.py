@@ -43,7 +43,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         type(self).seen.append((self.path, dict(self.headers.items())))
-        what, _, detail = self.path.strip("/").partition("/")
+        what, _slash, detail = self.path.strip("/").partition("/")
         getattr(self, f"answer_{what}")(detail)
 
     do_POST = do_GET
@@ -70,7 +70,7 @@ class Site(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         with contextlib.suppress(OSError):
-            for _ in range(100):
+            for _byte in range(100):
                 self.wfile.write(b".")
                 time.sleep(0.05)
 
@@ -122,7 +122,7 @@ def talking(speech: bytes | None):
     def accept():
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = listener.accept()
+                connection, _address = listener.accept()
                 kept.append(connection)
                 if speech is not None:
                     with contextlib.suppress(OSError):
