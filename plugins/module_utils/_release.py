@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose import harden
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, alias, app_environment
 
 MIGRATE = "migrate"
@@ -20,7 +21,7 @@ DEFAULT_USER = "10001:10001"
 # Whatever the image has: the first that is there answers, the last decides.
 _PROBE = (
     "wget -q -O /dev/null {url} 2>/dev/null || curl -fsS -o /dev/null {url} 2>/dev/null || "
-    "python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout={timeout})' {url}"
+    "python3 -c 'import sys, urllib.request as web; web.build_opener().open(sys.argv[1], timeout={timeout})' {url}"
 )
 
 
@@ -31,30 +32,34 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     inventory and image give the same release, and another environment or image another one.
     """
     given = app_environment(view, app, secrets)
-    own_networks = {"backend": {"name": f"{view.own('stack_name')}_backend", "external": True}}
-    if any(process.get("port") for process in app.get("processes") or []):
-        own_networks["edge"] = {"name": f"{view.own('stack_name')}_edge", "external": True}
-    identity = [image["id"], given, app.get("processes"), app.get("migration"), app.get("user"), app.get("secrets_as")]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    release = f"{_slug(str(app.get('version') or 'dev'))}-{digest}"
     root = f"{view.own('stack_root')}/apps/{app['name']}"
+    # What decides is what will run, the hardened defaults included; only the name itself is not known yet.
+    nameless = [harden(service) for service in _services(app, "", given, "", "").values()]
+    digest = hashlib.sha256(json.dumps([image["id"], given, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
+    release = f"{_slug(str(app.get('version') or 'dev'))}-{digest}"
     secrets_path = f"{view.own('stack_secrets_root')}/{app['name']}/{release}"
-    env = {**given["env"], "APP_RELEASE": release}
-    base = _base(app, image["ref"], env, given["secrets"], secrets_path)
-    services = {process["name"]: _service(base, app, process) for process in app.get("processes") or []}
-    if (app.get("migration") or {}).get("tool", "none") != "none":
-        services[MIGRATE] = {**base, "networks": ["backend"], "profiles": ["tools"], "restart": "no", "tmpfs": ["/tmp"]}
+    networks = {"backend": {"name": f"{view.own('stack_name')}_backend", "external": True}}
+    if any(process.get("port") for process in app.get("processes") or []):
+        networks["edge"] = {"name": f"{view.own('stack_name')}_edge", "external": True}
     return {
         "release": release,
         "project": f"{view.own('stack_name')}-{app['name']}-{release.replace('.', '-')}",
         "root": root,
         "path": f"{root}/releases/{release}",
         "secrets_path": secrets_path,
-        "definition": {"services": services, "networks": own_networks},
+        "definition": {"services": _services(app, image["ref"], given, release, secrets_path), "networks": networks},
         "secrets": _secret_files(app, given["secrets"]),
         "labels": {LABEL_RELEASE: release},
         "singletons": [process["name"] for process in app.get("processes") or [] if process.get("singleton")],
     }
+
+
+def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any], release: str, secrets_path: str) -> dict[str, Any]:
+    base = _base(app, ref, {**given["env"], "APP_RELEASE": release}, given["secrets"], secrets_path)
+    services = {process["name"]: _service(base, app, process) for process in app.get("processes") or []}
+    if (app.get("migration") or {}).get("tool", "none") != "none":
+        services[MIGRATE] = {**base, "networks": ["backend"], "profiles": ["tools"], "restart": "no", "tmpfs": ["/tmp"]}
+    return services
 
 
 def _slug(version: str) -> str:

@@ -63,6 +63,12 @@ def decide(state: str, keep: str, processes: Iterable[str], there: list[Member],
     return Plan(start=back, stop=tuple(m for m in gone if m.running), remove=gone, live=live)
 
 
+def must_serve(state: str, keep: str, there: list[Member]) -> None:
+    """The last look before others go: what is to replace them has to be there."""
+    if state == "live" and any(m.release != keep for m in there) and not any(m.release == keep and m.running for m in there):
+        raise EngineError(f"no container of the release {keep} runs, so the others are left alone")
+
+
 @dataclass
 class Releases:
     """Carries out a plan. path is the application's directory; its link `live` names the live release."""

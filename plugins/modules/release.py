@@ -42,7 +42,7 @@ options:
   state:
     description:
       - V(stopped) - O(processes) of all other releases are stopped, their containers stay.
-      - V(live) - O(keep) is marked live, containers of all other releases are stopped and removed.
+      - V(live) - O(keep) is marked live, containers of all other releases are stopped and removed; refused while none of its own runs.
       - V(taken_back) - containers of O(keep) are removed, and what was stopped in the live release runs again.
     type: str
     choices: [stopped, live, taken_back]
@@ -76,7 +76,7 @@ done:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases, decide
+from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases, decide, must_serve
 
 ARGUMENTS = {
     "stack": {"type": "str", "required": True},
@@ -93,7 +93,10 @@ def main():
     params = module.params
     releases = Releases(Engine(), params["stack"], params["app"], params["path"], module.check_mode)
     try:
-        plan = decide(params["state"], params["keep"], params["processes"], releases.observe(), releases.live())
+        there = releases.observe()
+        plan = decide(params["state"], params["keep"], params["processes"], there, releases.live())
+        if not module.check_mode:
+            must_serve(params["state"], params["keep"], there)
         releases.run(plan)
     except (EngineError, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(releases.done))

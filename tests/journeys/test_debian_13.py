@@ -147,7 +147,7 @@ def refused(stack: Stack, passwords: dict[str, str]) -> list[str]:
         return {
             "postgres_admin": f"docker exec -e PGPASSWORD={given} {postgres} {query} postgres",
             "postgres_example": f"docker exec -e PGPASSWORD={given} {postgres} psql -h 127.0.0.1 -d example -Atc 'SELECT 1' -U example",
-            "valkey_example": f"docker exec -e REDISCLI_AUTH={given} {valkey} valkey-cli --user example get items:1 2>&1 | grep -qv -e NOAUTH -e WRONGPASS",
+            "valkey_example": f"! docker exec -e REDISCLI_AUTH={given} {valkey} valkey-cli --user example get items:1 2>&1 | grep -q -e NOAUTH -e WRONGPASS",
             "rabbitmq_example": f"docker exec {rabbitmq} rabbitmqctl --quiet authenticate_user example {given}",
         }[name]
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._releases import Member, Plan, Releases, decide
+from ansible_collections.longshore.stack.plugins.module_utils._releases import Member, Plan, Releases, decide, must_serve
 
 
 def member(release, process, running=True):
@@ -50,6 +50,14 @@ STOPPED_BEAT = member("old", "beat", running=False)
 )
 def test_what_happens_to_which_containers(state, there, live, plan):
     assert decide(state, "new", ["beat"], there, live) == plan
+
+
+@pytest.mark.parametrize("there", [[OLD_WEB], [OLD_WEB, NEW_BEAT]], ids=["nothing of it", "only a stopped container of it"])
+def test_a_release_of_which_nothing_runs_does_not_push_out_the_others(there):
+    with pytest.raises(EngineError, match="no container of the release new runs"):
+        must_serve("live", "new", there)
+    must_serve("live", "new", [*there, NEW_WEB])
+    must_serve("taken_back", "new", there)
 
 
 @pytest.fixture
