@@ -101,10 +101,10 @@ def archive(images):
     return path
 
 
-def stack_on(suite, images, archive, s3):
+def stack_on(suite, archive, s3):
     host = Host(f"journey-{suite}", suite)
     host.start()
-    stack = Stack(host, s3, archive, images["applications"])
+    stack = Stack(host, s3, archive)
     stack.fill_in()
     return stack
 
@@ -112,14 +112,14 @@ def stack_on(suite, images, archive, s3):
 @pytest.fixture(scope="module")
 def trixie(images, archive):
     """A bare Debian 13 with the inventory that describes it. S3 is MinIO where this machine has its image."""
-    stack = stack_on("trixie", images, archive, "minio" if images["minio"] else "seaweedfs")
+    stack = stack_on("trixie", archive, "minio" if images["minio"] else "seaweedfs")
     yield stack
     stack.host.remove()
 
 
 @pytest.fixture(scope="module")
-def bookworm(images, archive):
+def bookworm(archive):
     """A bare Debian 12 with the inventory that describes it."""
-    stack = stack_on("bookworm", images, archive, "seaweedfs")
+    stack = stack_on("bookworm", archive, "seaweedfs")
     yield stack
     stack.host.remove()

@@ -194,7 +194,6 @@ class Stack:
     host: Host
     s3: str
     archive: Path
-    versions: dict[str, str]
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -205,6 +204,7 @@ class Stack:
         """As a user does it: copy inventories/prod, replace every CHANGE_ME; and say what a place without registry needs."""
         if self.folder.exists():
             self.values = yaml.safe_load((self.folder / "group_vars/prod.yml").read_text())
+            self.app["archive"] = str(self.archive)
             return
         shutil.copytree(ROOT / "inventories/prod", self.folder)
         hosts = yaml.safe_load((self.folder / "hosts.yml").read_text())["all"]
