@@ -304,7 +304,8 @@ def spec_of(params: dict) -> Spec:
 
 
 def main():
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    # Not in the host's journal: what it writes there is masked value by value, but a secret of several lines is escaped first.
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, no_log=True)
     needed = ("stack", "project", "path", *(("secrets_path",) if module.params["secrets"] else ()))
     for name in needed:
         if not module.params[name]:

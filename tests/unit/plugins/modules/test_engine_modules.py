@@ -32,6 +32,9 @@ def call(docker, monkeypatch, capsys):
 
 def test_release_tells_what_is_live_and_what_was_done(call, docker, tmp_path):
     docker.add("s-shop-old", "web", labels=LABELS)
+    alone = call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))
+    assert "no container of the release new runs" in alone["msg"]
+    docker.add("s-shop-new", "web", labels={**LABELS, "stack.longshore.release": "new"})
     answer = call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))
     assert (answer["changed"], answer["live"], answer["done"]) == (True, "new", ["live new", "stop s-shop-old-web-1", "rm s-shop-old-web-1"])
     assert not call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))["changed"]
