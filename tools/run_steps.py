@@ -63,7 +63,7 @@ def steps() -> list[Step]:
         ),
         Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", minutes=20, fast=False),
         Step("machine", "python -m pytest -s tests/machine", minutes=40, fast=False, engine=True),
-        Step("images", "python -m pytest tests/images", minutes=20, fast=False, engine=True),
+        Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", minutes=45, fast=False, engine=True),
         Step("migration", "python -m pytest tests/migration", minutes=10, fast=False, engine=True),
         *(Step(f"example:{name}", f"tools/example-test {name}", minutes=15, fast=False, engine=True) for name in examples()),
         *(Step(f"molecule:{name}", f"molecule test -s {name}", minutes=15, fast=False, engine=True) for name in scenarios()),
