@@ -29,7 +29,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._files import Fold
 
 COMPOSE_FILE = "compose.yaml"
 STATE_FILE = ".longshore.json"
-LOG_LINES = 20
+# RabbitMQ says what is wrong some seventy lines before its end.
+LOG_LINES = 80
 # A container that started this often within one wait will not come up by waiting.
 CRASHES = 3
 # Shorter parts of a secret are words of any text, and hiding them would spoil it.

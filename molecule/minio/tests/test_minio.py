@@ -43,6 +43,7 @@ def test_data_outlives_the_container(s3, service, converge, name):
     before = service("minio").id
     assert converge(minio_memory="600M").changed(name) == 1
     assert service("minio").id != before
+    assert converge().changed(name) == 1
 
 
 def test_what_was_kept_is_read_again(s3):

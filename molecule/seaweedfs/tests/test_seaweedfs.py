@@ -50,6 +50,7 @@ def test_data_outlives_the_container(s3, service, converge, name):
     before = service("seaweedfs").id
     assert converge(seaweedfs_memory="600M").changed(name) == 1
     assert service("seaweedfs").id != before
+    assert converge().changed(name) == 1
 
 
 def test_what_was_kept_is_read_again(s3):

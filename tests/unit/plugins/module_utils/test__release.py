@@ -24,12 +24,12 @@ APP = {
 }
 
 
-def release(image=IMAGE, secrets=SECRETS, given=None, **changes):
+def release(image=None, secrets=None, given=None, **changes):
     """The release of APP with these changes; `secrets` are values, `given` is what the inventory has under that name."""
     app = {**APP, **({} if given is None else {"secrets": given}), **changes}
     variables = {"stack_name": "s", "stack_root": "/opt/s", "stack_secrets_root": "/etc/secrets/s", "stack_apps": [app]}
     view = View("box", {"postgres": ["box"], "app": ["box"]}, lambda host, name, default=None: variables.get(name, default))
-    return release_of(view, app, image, secrets)
+    return release_of(view, app, image or IMAGE, SECRETS if secrets is None else secrets)
 
 
 def test_the_same_inventory_and_image_give_the_same_release():

@@ -106,9 +106,9 @@ def test_with_several_applications_app_version_needs_the_name_of_one_of_them():
     apps = [APP, {"name": "docs", "version": "1"}]
     assert [app["version"] for app in view(stack_apps=apps, app_version="2.0", app_name="docs").apps] == ["1.4.2", "2.0"]
     with pytest.raises(WiringError, match="app_version=2.0 needs app_name; allowed: my-shop, docs"):
-        _ = view(stack_apps=apps, app_version="2.0").apps
+        list(view(stack_apps=apps, app_version="2.0").apps)
     with pytest.raises(WiringError, match="app_name=dosc is no application; allowed: my-shop, docs"):
-        _ = view(stack_apps=apps, app_version="2.0", app_name="dosc").apps
+        list(view(stack_apps=apps, app_version="2.0", app_name="dosc").apps)
 
 
 def test_each_application_has_a_user_where_it_needs_one_under_a_name_that_the_service_takes():
