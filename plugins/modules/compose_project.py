@@ -303,9 +303,15 @@ def spec_of(params: dict) -> Spec:
     )
 
 
+class Quiet(AnsibleModule):
+    """Its arguments are not written to the host's journal: there a secret of several lines is escaped before it is masked, and so is not found."""
+
+    def _log_invocation(self):
+        pass
+
+
 def main():
-    # Not in the host's journal: what it writes there is masked value by value, but a secret of several lines is escaped first.
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, no_log=True)
+    module = Quiet(ARGUMENTS, supports_check_mode=True)
     needed = ("stack", "project", "path", *(("secrets_path",) if module.params["secrets"] else ()))
     for name in needed:
         if not module.params[name]:

@@ -61,10 +61,15 @@ def version_is(stack: Stack, version: str) -> None:
 
 def one_release_lives(stack: Stack) -> dict[str, Box]:
     """No container of another release is there, and the link for operators names the one that is."""
-    there = [box for box in stack.host.containers().values() if box.service in PROCESSES and box.name.startswith("prod-example-")]
+
+    def processes() -> list[Box]:
+        return [box for box in stack.host.containers().values() if box.service in PROCESSES and box.name.startswith("prod-example-")]
+
+    there = processes()
     assert sorted(box.service for box in there) == sorted(PROCESSES), there
     assert len({box.release for box in there}) == 1, there
-    assert all(box.well for box in there), there
+    # A process that has just been started again needs a moment for its first health check.
+    there = until(lambda: all(box.well for box in processes()) and processes(), what="healthy processes")
     link = stack.host.sh("readlink /opt/prod/apps/example/live")
     assert link == f"releases/{there[0].release}", link
     assert stack.web().get("/version").json["release"] == there[0].release
