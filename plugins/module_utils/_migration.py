@@ -449,7 +449,9 @@ class Migration:
 
     def _decide(self, status: Status) -> str:
         state, spec = self.state, self.spec
-        state.revision_before, state.pending = status.revision, list(status.pending)
+        if not state.changed:  # else a run that this one joined began where its marker said
+            state.revision_before = status.revision
+        state.pending = list(status.pending)
         state.revision_after = status.target if status.pending else status.revision
         marker = self._marker()
         unfinished = marker.get("state") == "started"

@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.longshore.stack.plugins.action.image import BASE_SCRIPT
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
@@ -22,6 +23,14 @@ from ansible_collections.longshore.stack.plugins.plugin_utils import build_conte
 # With the import mode of this project a test does not see the files beside it.
 sys.path.insert(0, str(Path(__file__).parent))
 from image_support import RECIPES, Container, docker  # noqa: E402  # found by the line above
+
+
+def upstream(recipe: str) -> str:
+    """The reference that the recipe's role asks for: what is built here has the name that the roles look for."""
+    folder = RECIPES[recipe]
+    role = folder if folder.parent.name == "files" else folder.parent
+    name = f"{role.parents[1].name}_{'image' if folder is role else 'base_image'}"
+    return yaml.safe_load((role.parents[1] / "defaults/main.yml").read_text(encoding="utf-8"))[name]
 
 
 class Images:
@@ -45,7 +54,7 @@ class Images:
     def _build(self, recipe: str, script: str) -> str:
         folder = str(RECIPES[recipe])
         build = {"name": recipe, "hash": build_context.folder_hash(folder)}
-        params = {"name": f"{recipe}:test", "source": "build", "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile", "timeout": 3600,
+        params = {"name": upstream(recipe), "source": "build", "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile", "timeout": 3600,
                   "state_path": str(self.folder / "images.json"), "resume": {},
                   "sent": {"build": build, "files": build_context.inline_files(folder), "base_script": script}}  # fmt: skip
         result = {"pending": True}

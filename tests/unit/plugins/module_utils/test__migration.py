@@ -531,6 +531,19 @@ class TestInterruption:
         assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
         assert docker.started == ["read", "alembic upgrade head", "read"]
 
+    def test_a_run_that_was_taken_for_dead_and_notes_the_end_first_leaves_where_it_began(self, docker, release):
+        self.begin(docker, release)
+        wait = docker._wait
+
+        def wait_while_the_first_run_notes_the_end(words, timeout):
+            if docker.started[-1] == "read":
+                (release / "migration.json").write_text(json.dumps({"release": "1.4.2", "state": "done", "revision": "c3"}))
+            return wait(words, timeout)
+
+        docker._wait = wait_while_the_first_run_notes_the_end
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+
     def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
         docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")
         docker.container = {"rc": 0, "end": docker.now + 5, "says": "", "labels": {}, "environment": {}}
