@@ -1,4 +1,4 @@
-"""Runs every test of the project once, the fast ones first, each with a time limit and a log in .cache/test-logs/.
+"""Runs every test of the project once, two steps at a time, the fast ones first, each with a time limit and a log in .cache/test-logs/.
 
 A step ends with status 0 (passed), 77 (skipped; its last line is the reason) or anything else (failed).
 A failed fast step ends the run before the slow ones begin; slow steps all run, so one run shows all that is broken.
@@ -7,11 +7,15 @@ A failed fast step ends the run before the slow ones begin; slow steps all run, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +34,9 @@ class Step:
     command: str  # for bash
     minutes: float = 5
     fast: bool = True
-    engine: bool = False  # needs the prepared machine: engine and test hosts
+    after: str = ""  # this step comes first, when both were chosen
+    alone: tuple[str, ...] = ()  # no two steps that share one of these run at the same time
+    asked: bool = False  # runs only when it is named
 
 
 def scenarios() -> list[str]:
@@ -38,11 +44,21 @@ def scenarios() -> list[str]:
 
 
 def journeys() -> list[str]:
-    return sorted(path.stem.removeprefix("test_") for path in ROOT.glob("tests/journeys/test_*.py"))
+    """The longest, on the newest Debian, first: it goes beside all others."""
+    return sorted((path.stem.removeprefix("test_") for path in ROOT.glob("tests/journeys/test_*.py")), reverse=True)
 
 
 def examples() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("examples/*/tests"))
+
+
+def core_steps(kind: str, minutes: float, fast: bool) -> list[Step]:
+    return [Step(f"{kind}:{core}", f"tools/with-core {core} {kind}", minutes, fast, alone=(f"core {core}",)) for core in CORES]
+
+
+def engine_step(name: str, command: str, minutes: float, *alone: str) -> Step:
+    """A step that needs the machine's engine, the test hosts, and the images that the step `images` builds."""
+    return Step(name, command, minutes, fast=False, after="images", alone=alone)
 
 
 def steps() -> list[Step]:
@@ -55,25 +71,23 @@ def steps() -> list[Step]:
         Step("docs:collection", "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self ."),
         Step("docs:changelog", "antsibull-changelog lint"),
         Step("docs:roles", "tools/role_docs --check"),
-        Step("unit", "python -m pytest tests/unit"),
+        Step("unit", "python -m pytest tests/unit", asked=True),  # the same tests as `units`, for a developer's quick look
+        *core_steps("units", 15, True),
+        *core_steps("packaging", 15, True),
+        Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", 20, fast=False),
+        Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", 45, fast=False, after="prepare"),
+        *core_steps("sanity", 20, False),
+        *(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys") for name in journeys()),
+        engine_step("machine", "python -m pytest -s tests/machine", 40),
+        *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 20, f"host {name}") for name in scenarios()),
         *(
-            Step(f"{kind}:{core}", f"tools/with-core {core} {kind}", minutes=15, fast=kind != "sanity")
-            for kind in ("units", "packaging", "sanity")
+            engine_step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", 20, f"host {name}", f"core {core}")
+            for name in WITH_BOTH_CORES
             for core in CORES
+            if not version("ansible-core").startswith(core)
         ),
-        Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", minutes=20, fast=False),
-        Step("machine", "python -m pytest -s tests/machine", minutes=40, fast=False, engine=True),
-        Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", minutes=45, fast=False, engine=True),
-        Step("migration", "python -m pytest tests/migration", minutes=10, fast=False, engine=True),
-        *(Step(f"example:{name}", f"tools/example-test {name}", minutes=15, fast=False, engine=True) for name in examples()),
-        *(Step(f"molecule:{name}", f"molecule test -s {name}", minutes=15, fast=False, engine=True) for name in scenarios()),
-        *(
-            Step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", minutes=15, fast=False, engine=True)
-            for name in scenarios()
-            for core in CORES
-            if name in WITH_BOTH_CORES and not version("ansible-core").startswith(core)
-        ),
-        *(Step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", minutes=30, fast=False, engine=True) for name in journeys()),
+        engine_step("migration", "python -m pytest tests/migration", 15),
+        *(engine_step(f"example:{name}", f"tools/example-test {name}", 15) for name in examples()),
     ]
 
 
@@ -81,7 +95,7 @@ def chosen(available: list[Step], wanted: list[str]) -> list[Step]:
     unknown = [name for name in wanted if not any(matches(step, name) for step in available)]
     if unknown:
         sys.exit(f"No such step: {' '.join(unknown)} (tools/test --list shows them)")
-    return [step for step in available if not wanted or any(matches(step, name) for name in wanted)]
+    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked)]
 
 
 def matches(step: Step, name: str) -> bool:
@@ -100,34 +114,83 @@ def environment() -> dict[str, str]:
     return env
 
 
-def run(step: Step, env: dict[str, str]) -> tuple[int, list[str]]:
-    """The exit status and the lines of the log."""
-    log = LOGS / f"{step.name.replace(':', '-')}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["bash", "-o", "pipefail", "-c", step.command], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+class Runner:
+    """Runs steps, as many at a time as there are lanes."""
+
+    def __init__(self, lanes: int, env: dict[str, str], total: int):
+        self.lanes, self.env, self.total = lanes, env, total
+        self.processes: set[subprocess.Popen] = set()
+        self.results: dict[str, tuple[str, float]] = {}
+        self.printing = threading.Lock()
+
+    def run(self, todo: list[Step]) -> None:
+        waiting, running = list(todo), {}
         try:
-            status = process.wait(step.minutes * 60)
-        except BaseException as error:  # an interrupt must not leave the step running either
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            output.write(f"\nended: it took longer than {step.minutes:g} minutes\n")
-            status = 124
-    return status, log.read_text(errors="replace").splitlines()
+            with ThreadPoolExecutor(self.lanes) as pool:
+                try:
+                    while waiting or running:
+                        while len(running) < self.lanes and (step := self.next(waiting, running.values())):
+                            waiting.remove(step)
+                            running[pool.submit(self.one, step)] = step
+                        done, _others = wait(running, return_when=FIRST_COMPLETED)
+                        for future in done:
+                            self.collect(future, running.pop(future))
+                except BaseException:  # an interrupt must not leave steps running
+                    self.end()
+                    raise
+        finally:
+            self.end()
+
+    def next(self, waiting: list[Step], running: Iterable[Step]) -> Step | None:
+        """The first that needs nothing that is still to come or in use."""
+        to_come = {step.name for step in [*waiting, *running]}
+        used = {thing for step in running for thing in step.alone}
+        return next((step for step in waiting if step.after not in to_come and not used & set(step.alone)), None)
+
+    def one(self, step: Step) -> tuple[str, float, list[str]]:
+        if self.results.get("prepare", ("",))[0] == "failed" and step.after:
+            return "failed", 0, ["this machine could not be prepared"]
+        with self.printing:
+            print(f"  started  {step.name}", flush=True)
+        started, log = time.monotonic(), log_of(step)
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                ["bash", "-o", "pipefail", "-c", step.command],
+                cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+            self.processes.add(process)
+            try:
+                status = process.wait(step.minutes * 60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                output.write(f"\nended: it took longer than {step.minutes:g} minutes\n")
+                status = 124
+            self.processes.discard(process)
+        return {0: "passed", SKIPPED: "skipped"}.get(status, "failed"), time.monotonic() - started, log.read_text(errors="replace").splitlines()
+
+    def collect(self, future: Future, step: Step) -> None:
+        result, seconds, lines = future.result()
+        self.results[step.name] = (result, seconds)
+        reason = f"  ({lines[-1].strip()})" if result == "skipped" and lines else ""
+        with self.printing:
+            print(f"[{len(self.results)}/{self.total}] {result} in {seconds:.0f} s: {step.name}{reason}", flush=True)
+            if result == "failed":
+                print(f"--- the end of {log_of(step).relative_to(ROOT)} (command: {step.command})")
+                print("\n".join(lines[-TAIL:]))
+                print(f"--- {step.name} failed", flush=True)
+
+    def end(self) -> None:
+        for process in list(self.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+    def named(self, wanted: str) -> list[str]:
+        return [name for name, (result, _seconds) in self.results.items() if result == wanted]
 
 
-def report(step: Step, status: int, lines: list[str], seconds: float) -> str:
-    result = {0: "passed", SKIPPED: "skipped"}.get(status, "failed")
-    reason = f"  ({lines[-1].strip()})" if result == "skipped" and lines else ""
-    print(f"{result} in {seconds:.0f} s{reason}", flush=True)
-    if result == "failed":
-        print(f"--- the end of .cache/test-logs/{step.name.replace(':', '-')}.log (command: {step.command})")
-        print("\n".join(lines[-TAIL:]))
-        print(f"--- {step.name} failed", flush=True)
-    return result
+def log_of(step: Step) -> Path:
+    return LOGS / f"{step.name.replace(':', '-')}.log"
 
 
 def main() -> int:
@@ -135,6 +198,7 @@ def main() -> int:
     parser.add_argument("steps", nargs="*", help="names or groups of steps; all when none is given")
     parser.add_argument("--list", action="store_true", help="show the steps and their commands")
     parser.add_argument("--soak", action="store_true", help="whole fault matrices instead of samples (STACK_SOAK=1 for the tests)")
+    parser.add_argument("--lanes", type=int, default=min(2, os.cpu_count() or 1), help="how many steps run at a time (default: %(default)s)")
     options = parser.parse_args()
     todo = chosen(steps(), options.steps)
     if options.list:
@@ -142,29 +206,23 @@ def main() -> int:
         return 0
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    env = environment() | ({"STACK_SOAK": "1"} if options.soak else {})
-    results: dict[str, tuple[str, float]] = {}
-    for number, step in enumerate(todo, 1):
-        failed = [name for name, (result, _seconds) in results.items() if result == "failed"]
-        if failed and not step.fast and any(other.fast for other in todo if other.name in failed):
-            print(f"The slow steps are not run: first mend {', '.join(failed)}.")
-            break
-        print(f"[{number}/{len(todo)}] {step.name} … ", end="", flush=True)
-        if step.engine and "prepare" in failed:
-            results[step.name] = ("failed", 0)
-            print("failed: this machine could not be prepared", flush=True)
-            continue
-        started = time.monotonic()
-        status, lines = run(step, env)
-        seconds = time.monotonic() - started
-        results[step.name] = (report(step, status, lines, seconds), seconds)
+    began = time.monotonic()
+    runner = Runner(options.lanes, environment() | ({"STACK_SOAK": "1"} if options.soak else {}), len(todo))
+    runner.run([step for step in todo if step.fast])
+    slow = [step for step in todo if not step.fast]
+    if slow and runner.named("failed"):
+        print(f"The slow steps are not run: first mend {', '.join(runner.named('failed'))}.")
+    else:
+        runner.run(slow)
 
     print("\nslowest first:")
-    for name, (result, seconds) in sorted(results.items(), key=lambda item: -item[1][1]):
+    for name, (result, seconds) in sorted(runner.results.items(), key=lambda item: -item[1][1]):
         print(f"  {seconds:6.0f} s  {result:8} {name}")
-    counts = {kind: sum(result == kind for result, _seconds in results.values()) for kind in ("passed", "failed", "skipped")}
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return 1 if counts["failed"] or not results else 0
+    failed, minutes = runner.named("failed"), (time.monotonic() - began) / 60
+    print(f"{len(runner.named('passed'))} passed, {len(runner.named('skipped'))} skipped, {len(failed)} failed in {minutes:.0f} minutes")
+    if failed:
+        print(f"failed: {' '.join(failed)}")
+    return 1 if failed or not runner.results else 0
 
 
 if __name__ == "__main__":
