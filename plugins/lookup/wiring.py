@@ -16,12 +16,17 @@ options:
   _terms:
     description:
       - V(routes) - what the edge serves.
-      - V(probes) - a request through the edge for each route, for the module P(longshore.stack.health_probe#module); may have O(ca_path).
+      - V(probes) - a request through the edge for each route, for the module P(longshore.stack.health_probe#module); may have O(ca_path), and O(of)
+        for one application alone.
       - V(users) - the applications' users of the service O(of).
       - V(published) - the ports that the service O(of) publishes on this host.
       - V(secrets) - the passwords that the service O(of) must know, for the module P(longshore.stack.compose_project#module); needs O(secrets) and O(uid).
       - V(app) - the application O(of) of C(stack_apps), with C(app_version) taken over.
-      - V(release) - the release of the application O(of), needs O(secrets) and O(image).
+      - V(release) - the release of the application O(of), for the module P(longshore.stack.release#module); needs O(secrets) and O(image).
+      - V(recalled) - the same for a release that was made before; needs O(secrets) and O(record).
+      - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
+      - V(backends) - the web processes that the switch leads requests to.
+      - V(switch_published) - the ports that the switch publishes on this host.
     type: str
     required: true
   of:
@@ -32,6 +37,9 @@ options:
     type: dict
   image:
     description: C(ref) and C(id) of the application's image, as the module P(longshore.stack.image#module) returns them.
+    type: dict
+  record:
+    description: What the module P(longshore.stack.release#module) recalled.
     type: dict
   ca_path:
     description: File with the certificate authority of the edge, where the host does not trust it by itself.
@@ -58,7 +66,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._release import release_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, recalled, release_of
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 
@@ -68,11 +76,15 @@ class LookupModule(LookupBase):
         view, of = view_of(variables, self._templar.template), self.get_option("of")
         answers = {
             "routes": lambda: _wiring.routes(view),
-            "probes": lambda: _wiring.probes(view, self.get_option("ca_path")),
+            "probes": lambda: _wiring.probes(view, self.get_option("ca_path"), of or ""),
             "users": lambda: _wiring.users(view, of),
             "published": lambda: _wiring.published(view, of),
             "secrets": lambda: _wiring.service_secrets(view, of, self.get_option("secrets"), self.get_option("uid")),
             "app": lambda: self._app(view, of),
+            "backends": lambda: _wiring.backends(view),
+            "switch_published": lambda: _wiring.switch_published(view),
+            "deploy": lambda: deploy_options(self._app(view, of)),
+            "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),
             "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),
         }
         unknown = [term for term in terms if term not in answers]

@@ -15,6 +15,8 @@ from typing import Any
 LABEL_STACK = "stack.longshore.name"
 LABEL_SERVICE = "stack.longshore.service"
 LABEL_CONFIG = "stack.longshore.config"
+# Before the name of a secret in env_file: the file of its present generation.
+ENV_SECRET = "secret:"
 
 # What every container gets unless its definition says otherwise (null removes a key).
 HARDENED: dict[str, Any] = {
@@ -110,13 +112,15 @@ def assemble(
     for name, raw in (definition.get("services") or {}).items():
         if not (raw or {}).get("image"):
             raise ValueError(f"service {name} has no image; give one, for example image: valkey/valkey:8.1.4")
-        service = literal(harden(raw))
-        service["labels"] = {**_labels(service.get("labels")), **literal(labels)}
-        own = [path for path in sorted(files) if belongs(path, raw) and path not in set(reloaded.get(name, ()))]
-        used = sorted(_secret_names(raw))
+        used = sorted({*_secret_names(raw), *_env_secrets(raw)})
         unknown = [secret for secret in used if secret not in secrets]
         if unknown:
             raise ValueError(f"service {name} uses the secret {unknown[0]!r}, which is not given; given: {', '.join(sorted(secrets)) or 'none'}")
+        service = literal(harden(raw))
+        if _env_secrets(raw):
+            service["env_file"] = [literal(secrets[path.removeprefix(ENV_SECRET)]) if path.startswith(ENV_SECRET) else path for path in service["env_file"]]
+        service["labels"] = {**_labels(service.get("labels")), **literal(labels)}
+        own = [path for path in sorted(files) if belongs(path, raw) and path not in set(reloaded.get(name, ()))]
         config = digest([service, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
         service["labels"][LABEL_CONFIG] = config
         services[name] = service
@@ -138,6 +142,11 @@ def _labels(given: Any) -> dict[str, Any]:
 
 def _secret_names(service: Mapping[str, Any]) -> set[str]:
     return {entry["source"] if isinstance(entry, Mapping) else entry for entry in service.get("secrets") or []}
+
+
+def _env_secrets(service: Mapping[str, Any]) -> list[str]:
+    entries = service.get("env_file") or []
+    return [entry.removeprefix(ENV_SECRET) for entry in entries if isinstance(entry, str) and entry.startswith(ENV_SECRET)]
 
 
 def external_networks(definition: Mapping[str, Any]) -> list[str]:

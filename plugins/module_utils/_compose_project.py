@@ -45,14 +45,16 @@ class ProjectError(Exception):
 
 @dataclass(frozen=True)
 class Secret:
+    """A value of None stands for what the newest file of that name holds: a release that is started again keeps its own secrets."""
+
     name: str
-    value: str
+    value: str | None
     uid: int
     gid: int = 0
 
     def fragments(self) -> set[str]:
         """What of the value must not be shown either: its lines, and what they assign. Compose quotes a line of an env file that it cannot read."""
-        lines = self.value.splitlines()
+        lines = (self.value or "").splitlines()
         assigned = [line.partition("=")[2].strip("'\"") for line in lines]
         return {text for text in (*lines, *assigned) if len(text) >= SHORTEST_FRAGMENT}
 
@@ -74,7 +76,11 @@ class Spec:
     reload: tuple[dict[str, Any], ...] = ()
     provision: tuple[dict[str, Any], ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
     wait_timeout: float = 120.0
+
+    def is_chosen(self, service: str) -> bool:
+        return not self.services or service in self.services
 
     def reloaded_files(self) -> dict[str, list[str]]:
         return {entry["service"]: entry["files"] for entry in self.reload}
@@ -156,10 +162,14 @@ def image_ids(engine: Engine, whole: Mapping[str, Any]) -> dict[str, str]:
     return {name: found[ref] for name, ref in services.items() if ref in found}
 
 
-def plan(whole: Mapping[str, Any], containers: list[Container], images: Mapping[str, str]) -> dict[str, str]:
-    """What each service needs: unchanged, started, created, recreated or removed."""
+def plan(
+    whole: Mapping[str, Any], containers: list[Container], images: Mapping[str, str], is_chosen: Callable[[str], bool] = lambda service: True
+) -> dict[str, str]:
+    """What each chosen service needs: unchanged, started, created, recreated or removed."""
     actions = {}
     for name, service in whole["services"].items():
+        if not is_chosen(name):
+            continue
         wanted = replicas(service)
         mine = [container for container in containers if container.service == name]
         if not wanted:
@@ -252,7 +262,7 @@ class Project:
             return self._prepared(whole)
         containers = self._observe()
         images = self._images(whole)
-        planned = plan(whole, containers, images)
+        planned = plan(whole, containers, images, self.spec.is_chosen)
         self.outcome.act(planned)
         if self.check:
             return self._foretell(state, containers)
@@ -293,7 +303,10 @@ class Project:
                 raise ProjectError(f"{self.spec.project} has no service {entry['service']!r} to reload or provision; it has {', '.join(sorted(services))}")
 
     def _secret_paths(self) -> dict[str, str]:
-        return {s.name: current_generation(self.spec.secrets_path, s.name, s.value)[0] for s in self.spec.secrets}
+        try:
+            return {s.name: current_generation(self.spec.secrets_path, s.name, s.value)[0] for s in self.spec.secrets}
+        except FileNotFoundError as error:
+            raise ProjectError(f"{self.spec.project}: {error}; it was kept for this project and is gone, so the project cannot be started") from error
 
     def _whole(self, secrets: Mapping[str, str]) -> dict[str, Any]:
         contents = {path: content for path, (content, _mode) in self.spec.files.items()}
@@ -316,6 +329,8 @@ class Project:
             if ensure_directory(entry["path"], entry["uid"], entry["gid"], int(entry["mode"], 8), self.check):
                 self.outcome.extra.append(f"directory {entry['path']}")
         for secret in self.spec.secrets:
+            if secret.value is None:
+                continue
             if Folder(self.spec.secrets_path, self.check, mode=0o700).write(
                 os.path.basename(secrets[secret.name]), secret.value.encode(), 0o400, secret.uid, secret.gid
             ):
@@ -370,7 +385,7 @@ class Project:
         if missing:
             raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
         self._have_networks()
-        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never")
+        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never", *self.spec.services)
         if not result.ok:
             raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
 
@@ -397,7 +412,7 @@ class Project:
     def _wait(self, whole: Mapping[str, Any], there: list[Container], slice_seconds: float, started: float) -> str:
         """Wait until all is healthy. Returns what is still waited for, or nothing; raises when it is hopeless or too late."""
         earlier = self.outcome.restarts or {}
-        wanted = {name for name, service in whole["services"].items() if is_active(service)}
+        wanted = {name for name, service in whole["services"].items() if is_active(service) and self.spec.is_chosen(name)}
         slice_end = self.clock() + slice_seconds
         while True:
             containers = [container for container in there if container.service in wanted]

@@ -88,8 +88,8 @@ def ensure_directory(path: str, uid: int, gid: int, mode: int, check: bool) -> b
     return True
 
 
-def current_generation(folder: str, name: str, value: str) -> tuple[str, bool]:
-    """Path of the file that holds the secret's value, and whether it is there already.
+def current_generation(folder: str, name: str, value: str | None) -> tuple[str, bool]:
+    """Path of the file that holds the secret's value, and whether it is there already. None asks for the newest, which must be there.
 
     A value is never replaced in its file: another value gets the next number, so a container that still runs keeps what it has.
     """
@@ -100,7 +100,11 @@ def current_generation(folder: str, name: str, value: str) -> tuple[str, bool]:
         numbers = []
     if numbers:
         newest = os.path.join(folder, f"{name}.{numbers[-1]}")
+        if value is None:
+            return newest, True
         with open(newest, "rb") as file:
             if file.read() == value.encode():
                 return newest, True
+    if value is None:
+        raise FileNotFoundError(f"there is no secret {name} in {folder}")
     return os.path.join(folder, f"{name}.{(numbers[-1] if numbers else 0) + 1}"), False

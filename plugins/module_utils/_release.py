@@ -10,14 +10,17 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import harden
+from ansible_collections.longshore.stack.plugins.module_utils._compose import ENV_SECRET, harden
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, alias, app_environment
 
 MIGRATE = "migrate"
-ENVIRONMENT_SECRET = "environment"  # noqa: S105 - the name of a file, not a password
+RELEASE_FILE = "release.json"
+# Names of files, not passwords: the application's own secrets, which a release keeps, and those that the stack issues, which are today's.
+OWN_FILE, ISSUED_FILE = "environment", "credentials"
 LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
 DEFAULT_USER = "10001:10001"
+LONGEST_SLUG = 80
 # Whatever the image has: the first that is there answers, the last decides.
 _PROBE = (
     "wget -q -O /dev/null {url} 2>/dev/null || curl -fsS -o /dev/null {url} 2>/dev/null || "
@@ -26,39 +29,111 @@ _PROBE = (
 
 
 def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that compose_project needs for the release, and the release's name.
+    """Everything that the module release needs for the release that the inventory wants: `spec`, and `secrets` beside it.
 
-    image: `ref` (what to run) and `id`. The name is the version and a hash of all that makes the release what it is, so the same
-    inventory and image give the same release, and another environment or image another one.
+    image: `ref` (what it is called), `id`, and `digest` where it was pulled. The release's name is the version and a hash of all that makes
+    it what it is, so the same inventory and image give the same release on every host, and another environment or image another one.
     """
     given = app_environment(view, app, secrets)
-    root = f"{view.own('stack_root')}/apps/{app['name']}"
-    # What decides is what will run, the hardened defaults included; only the name itself is not known yet.
-    nameless = [harden(service) for service in _services(app, "", given, "", "").values()]
-    digest = hashlib.sha256(json.dumps([image["id"], given, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
-    release = f"{_slug(str(app.get('version') or 'dev'))}-{digest}"
-    secrets_path = f"{view.own('stack_secrets_root')}/{app['name']}/{release}"
+    identity = image.get("digest") or image["id"]
+    # What decides is what will run, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
+    nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}).values()]
+    everywhere = app_environment(view, app, secrets, everywhere=True)
+    digest = hashlib.sha256(json.dumps([identity, everywhere, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
+    release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest}"
+    name = f"longshore/{view.own('stack_name')}-{app['name']}:{release}"
+    given["env"]["APP_RELEASE"] = release
+    edge = f"{view.own('stack_name')}_edge"
     networks = {"backend": {"name": f"{view.own('stack_name')}_backend", "external": True}}
-    if any(process.get("port") for process in app.get("processes") or []):
-        networks["edge"] = {"name": f"{view.own('stack_name')}_edge", "external": True}
-    return {
+    backends = _backends(app)
+    if backends:
+        networks["edge"] = {"name": edge, "external": True}
+    here = [process for process in app.get("processes") or [] if _runs_here(view, process)]
+    files = _secret_files(app, given)
+    record = {
         "release": release,
+        "version": str(app.get("version") or "dev"),
+        "image": {"name": name, "ref": image["ref"], "id": image["id"], "digest": image.get("digest", "")},
         "project": f"{view.own('stack_name')}-{app['name']}-{release.replace('.', '-')}",
-        "root": root,
-        "path": f"{root}/releases/{release}",
-        "secrets_path": secrets_path,
-        "definition": {"services": _services(app, image["ref"], given, release, secrets_path), "networks": networks},
-        "secrets": _secret_files(app, given["secrets"]),
+        "definition": {"services": _services({**app, "processes": here}, name, given), "networks": networks},
         "labels": {LABEL_RELEASE: release},
-        "singletons": [process["name"] for process in app.get("processes") or [] if process.get("singleton")],
+        "singletons": [process["name"] for process in here if _alone(process)],
+        "overlapping": [process["name"] for process in here if not _alone(process)],
+        "backends": backends,
+        "network": edge,
+        "own_secrets": [entry["name"] for entry in files if entry["own"]],
+    }
+    return _placed(view, app, record, [{key: entry[key] for key in ("name", "value", "uid")} for entry in files])
+
+
+def recalled(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's credentials."""
+    files = []
+    for entry in _secret_files(app, app_environment(view, app, secrets)):
+        if not entry["own"]:
+            files.append({key: entry[key] for key in ("name", "value", "uid")})
+    own = [{"name": name, "uid": 0 if name == OWN_FILE else _uid(app), "value": None} for name in record["own_secrets"]]
+    return _placed(view, app, record, [*own, *files])
+
+
+def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: list[dict[str, Any]]) -> dict[str, Any]:
+    """A record with what depends on the stack of today: directories, the switch, and how careful a deploy is."""
+    options = deploy_options(app)
+    spec = {
+        **record,
+        "stack": view.own("stack_name"),
+        "path": f"{view.own('stack_root')}/apps/{app['name']}/releases/{record['release']}",
+        "secrets_path": f"{view.own('stack_secrets_root')}/{app['name']}/{record['release']}",
+        "switch": {"path": f"{view.own('stack_data_root')}/switch"} if record["backends"] else {},
+        "drain": options["drain"],
+        "keep": options["keep"],
+        "warm": options["keep_previous"] == "warm",
+    }
+    return {"spec": spec, "secrets": secrets}
+
+
+def deploy_options(app: Mapping[str, Any]) -> dict[str, Any]:
+    """`deploy` of an application with its defaults; they are those of the argument specification, tested."""
+    given = {name: value for name, value in (app.get("deploy") or {}).items() if value is not None}
+    return {"drain": 30, "observe": 10, "failures": 5, "keep": 5, "keep_previous": "none", **given}
+
+
+def masked_environment(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition whose values of the environment are marks: equal where the values are, and telling nothing else."""
+
+    def mark(value: Any) -> str:
+        return f"(value {hashlib.sha256(str(value).encode()).hexdigest()[:6]})"
+
+    services = {
+        name: {**service, "environment": {key: mark(value) for key, value in sorted((service.get("environment") or {}).items())}}
+        for name, service in (definition.get("services") or {}).items()
+    }
+    return {**definition, "services": services}
+
+
+def _alone(process: Mapping[str, Any]) -> bool:
+    return bool(process.get("singleton")) or process.get("strategy") == "recreate"
+
+
+def _runs_here(view: View, process: Mapping[str, Any]) -> bool:
+    """A singleton runs on the first application host only."""
+    hosts = view.hosts("app")
+    return not process.get("singleton") or not hosts or view.host == hosts[0]
+
+
+def _backends(app: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        process["name"]: {"name": alias(app["name"], process["name"]), "port": int(process["port"]), "health": (process.get("health") or {}).get("path") or ""}
+        for process in app.get("processes") or []
+        if process.get("port") and int(process.get("replicas", 1)) > 0
     }
 
 
-def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any], release: str, secrets_path: str) -> dict[str, Any]:
-    base = _base(app, ref, {**given["env"], "APP_RELEASE": release}, given["secrets"], secrets_path)
-    services = {process["name"]: _service(base, app, process) for process in app.get("processes") or []}
+def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    base = _base(app, ref, given)
+    services = {process["name"]: _service(base, process) for process in app.get("processes") or []}
     if (app.get("migration") or {}).get("tool", "none") != "none":
-        services[MIGRATE] = {**base, "networks": ["backend"], "profiles": ["tools"], "restart": "no", "tmpfs": ["/tmp"]}
+        services[MIGRATE] = {**base, "networks": ["backend"], "profiles": ["tools"], "tmpfs": ["/tmp"], "deploy": _limits("1G", 2.0)}
     return services
 
 
@@ -78,13 +153,18 @@ def _as_files(app: Mapping[str, Any]) -> bool:
     return app.get("secrets_as") == "files"
 
 
-def _secret_files(app: Mapping[str, Any], hidden: Mapping[str, str]) -> list[dict[str, Any]]:
-    if not hidden:
-        return []
+def _secret_files(app: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files that hold the secrets; `own` says that a release keeps this one for ever."""
+    kinds = ((True, given["secrets"]), (False, given["issued"]))
     if _as_files(app):
-        return [{"name": name, "value": value, "uid": _uid(app)} for name, value in sorted(hidden.items())]
-    text = "".join(f"{name}={_env_quote(value)}\n" for name, value in sorted(hidden.items()))
-    return [{"name": ENVIRONMENT_SECRET, "value": text, "uid": 0}]
+        return [{"name": name, "value": value, "uid": _uid(app), "own": own} for own, hidden in kinds for name, value in sorted(hidden.items())]
+    return [
+        {"name": OWN_FILE if own else ISSUED_FILE, "value": _env_text(hidden), "uid": 0, "own": own} for own, hidden in kinds if hidden
+    ]
+
+
+def _env_text(hidden: Mapping[str, str]) -> str:
+    return "".join(f"{name}={_env_quote(value)}\n" for name, value in sorted(hidden.items()))
 
 
 def _env_quote(value: str) -> str:
@@ -95,29 +175,32 @@ def _env_quote(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _base(app: Mapping[str, Any], ref: str, env: Mapping[str, str], hidden: Mapping[str, str], secrets_path: str) -> dict[str, Any]:
-    service: dict[str, Any] = {"image": ref, "user": str(app.get("user") or DEFAULT_USER), "environment": dict(env)}
+def _base(app: Mapping[str, Any], ref: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    # No restart until the release is live, so that a reboot half-way starts one release and not two.
+    service: dict[str, Any] = {"image": ref, "user": str(app.get("user") or DEFAULT_USER), "restart": "no", "environment": dict(given["env"])}
+    hidden = {**given["secrets"], **given["issued"]}
     if hidden and _as_files(app):
         service["secrets"] = sorted(hidden)
         service["environment"].update({f"{name}_FILE": f"/run/secrets/{name}" for name in hidden})
     elif hidden:
-        # A release has a folder of its own, so its secrets are always of the first generation.
-        service["env_file"] = [f"{secrets_path}/{ENVIRONMENT_SECRET}.1"]
+        service["env_file"] = [f"{ENV_SECRET}{entry['name']}" for entry in _secret_files(app, given)]
     return service
 
 
-def _service(base: Mapping[str, Any], app: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
+def _limits(memory: str, cpus: float) -> dict[str, Any]:
+    return {"resources": {"limits": {"memory": memory, "cpus": str(cpus)}}}
+
+
+def _service(base: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
     service = {**base, "environment": {**base["environment"], **{name: str(value) for name, value in (process.get("env") or {}).items()}}}
-    service["networks"] = {"backend": {}}
-    if process.get("port"):
-        service["networks"]["edge"] = {"aliases": [alias(app["name"], process["name"])]}
+    service["networks"] = ["backend", "edge"] if process.get("port") else ["backend"]
     if process.get("command"):
         service["command"] = list(process["command"])
     service["tmpfs"] = sorted({"/tmp", *(process.get("writable") or [])})
     service["stop_grace_period"] = f"{int(process.get('stop_grace', 30))}s"
     service["scale"] = int(process.get("replicas", 1))
     service["labels"] = {LABEL_PROCESS: process["name"]}
-    service["deploy"] = {"resources": {"limits": {"memory": str(process.get("memory", "512M")), "cpus": str(float(process.get("cpus", 1.0)))}}}
+    service["deploy"] = _limits(str(process.get("memory", "512M")), float(process.get("cpus", 1.0)))
     mounts = [_mount(mount) for mount in process.get("mounts") or []]
     if mounts:
         service["volumes"] = mounts
@@ -130,7 +213,7 @@ def _service(base: Mapping[str, Any], app: Mapping[str, Any], process: Mapping[s
 def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
     # Without create_host_path a wrong path fails instead of becoming an empty folder.
     bind = {"type": "bind", "source": mount["source"], "target": mount["target"], "bind": {"create_host_path": False}}
-    return {**bind, "read_only": True} if mount.get("read_only", False) else bind
+    return {**bind, "read_only": True} if mount.get("read_only", True) else bind
 
 
 def _health(process: Mapping[str, Any]) -> dict[str, Any]:

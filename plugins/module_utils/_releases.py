@@ -1,19 +1,48 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The releases of an application on one host: which containers belong to which, and which of them is live."""
+"""The releases of an application on one host, stage by stage: which containers belong to which, which is live, what may go."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
+from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE, RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, Upstream
 
+# Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
+PREVIOUS = "previous"
+LIVE_POLICY = "unless-stopped"
+LOG_LINES = 40
+
+
+class ReleaseError(Exception):
+    """A stage could not be done; the text is fit for a user."""
+
+
+@dataclass(frozen=True)
+class App:
+    """What a stage must know of the application. backends: by web process, its name at the switch and its port."""
+
+    stack: str
+    name: str
+    path: str
+    release: str
+    singletons: tuple[str, ...] = ()
+    backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    network: str = ""
+    drain: float = 30
+    keep: int = 5
+    warm: bool = False
+    secrets_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,91 +53,267 @@ class Member:
     name: str
     release: str
     process: str
-    running: bool
+    state: str
+    health: str
+    policy: str
+    restarts: int
+    exit_code: int
+    address: str
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do with which containers, in this order."""
-
-    start: tuple[Member, ...] = ()
-    stop: tuple[Member, ...] = ()
-    remove: tuple[Member, ...] = ()
-    live: str = ""
-
-
-def members(containers: Iterable[Mapping[str, Any]]) -> list[Member]:
-    found = []
-    for data in containers:
-        labels = data["Config"].get("Labels") or {}
-        found.append(
-            Member(data["Id"], data["Name"].lstrip("/"), labels.get(LABEL_RELEASE, ""), labels.get(LABEL_PROCESS, ""), data["State"]["Status"] != "exited")
+    @classmethod
+    def of(cls, data: Mapping[str, Any], network: str) -> Member:
+        labels, state = data["Config"].get("Labels") or {}, data["State"]
+        networks = (data.get("NetworkSettings") or {}).get("Networks") or {}
+        return cls(
+            id=data["Id"],
+            name=data["Name"].lstrip("/"),
+            release=labels.get(LABEL_RELEASE, ""),
+            process=labels.get(LABEL_PROCESS, ""),
+            state=state["Status"],
+            health=(state.get("Health") or {}).get("Status", "none"),
+            policy=((data.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
+            restarts=data.get("RestartCount", 0),
+            exit_code=state.get("ExitCode", 0),
+            address=(networks.get(network) or {}).get("IPAddress", ""),
         )
-    return found
 
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "restarting", "paused")
 
-def decide(state: str, keep: str, processes: Iterable[str], there: list[Member], live: str) -> Plan:
-    """stopped: processes of the other releases stop. live: `keep` is live, the others go. taken_back: `keep` goes, the live one is whole again."""
-    wanted = set(processes)
-    if state == "stopped":
-        return Plan(stop=tuple(m for m in there if m.release != keep and m.process in wanted and m.running), live=live)
-    if state == "live":
-        others = tuple(m for m in there if m.release != keep)
-        return Plan(stop=tuple(m for m in others if m.running), remove=others, live=keep)
-    if keep == live:
-        # The live release itself could not be brought back; nothing else could serve in its place.
-        return Plan(live=live)
-    gone = tuple(m for m in there if m.release == keep)
-    back = tuple(m for m in there if m.release == live and not m.running)
-    return Plan(start=back, stop=tuple(m for m in gone if m.running), remove=gone, live=live)
-
-
-def must_serve(state: str, keep: str, there: list[Member]) -> None:
-    """The last look before others go: what is to replace them has to be there."""
-    if state == "live" and any(m.release != keep for m in there) and not any(m.release == keep and m.running for m in there):
-        raise EngineError(f"no container of the release {keep} runs, so the others are left alone")
+    @property
+    def well(self) -> bool:
+        return self.state == "running" and self.health in ("healthy", "none")
 
 
 @dataclass
 class Releases:
-    """Carries out a plan. path is the application's directory; its link `live` names the live release."""
+    """The stages. Engine, switch, clock and sleep are given, so that a test needs none of them. `done` says what was done, in order."""
 
     engine: Engine
-    stack: str
-    app: str
-    path: str
-    check: bool = False
+    app: App
+    switch: Switch | None
+    check: bool
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
     done: list[str] = field(default_factory=list)
 
+    # -- what there is -------------------------------------------------------------------------------------------------------
+
     def observe(self) -> list[Member]:
-        filters = ["--filter", f"label={LABEL_STACK}={self.stack}", "--filter", f"label={LABEL_SERVICE}={self.app}", "--filter", f"label={LABEL_RELEASE}"]
+        """Containers of every release; the one-off ones of migrations and commands are nobody's to stop."""
+        labels = {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, LABEL_RELEASE: None, "com.docker.compose.oneoff": "False"}
+        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}" + (f"={value}" if value else ""))]
         try:
             ids = self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
-            return members(self.engine.inspect("container", ids))
+            return [Member.of(data, self.app.network) for data in self.engine.inspect("container", ids)]
         except EngineError:
             if self.check:  # a bare host has no engine yet, and nothing runs on it
                 return []
             raise
 
-    def live(self) -> str:
+    def marked(self, mark: str = LIVE) -> str:
         try:
-            return os.path.basename(os.readlink(os.path.join(self.path, LIVE)))
+            return os.path.basename(os.readlink(os.path.join(self.app.path, mark)))
         except OSError:
             return ""
 
-    def run(self, plan: Plan) -> None:
-        if plan.live and self.path and plan.live != self.live():
-            self._mark(plan.live)
-        for verb, chosen in (("stop", plan.stop), ("rm", plan.remove), ("start", plan.start)):
-            if chosen and not self.check:
-                # Without --time each container has the grace of its own definition.
-                self.engine.must([verb, *(member.id for member in chosen)])
-            self.done += [f"{verb} {member.name}" for member in chosen]
+    def upstreams(self, there: Iterable[Member], release: str) -> dict[str, list[Upstream]]:
+        """By backend, the containers of a release that take requests."""
+        running = [member for member in there if member.release == release and member.state == "running"]
+        return {
+            backend["name"]: [Upstream(one.id[:12], one.address, backend["port"]) for one in running if one.process == process]
+            for process, backend in self.app.backends.items()
+        }
 
-    def _mark(self, release: str) -> None:
-        self.done.append(f"live {release}")
+    def is_settled(self, there: Sequence[Member]) -> bool:
+        """Whether nothing is left to do: the release is live, alone, restarts by itself, and the switch leads to it."""
+        mine = [member for member in there if member.release == self.app.release]
+        if self.marked() != self.app.release or not mine:
+            return False
+        if any(not member.well or member.policy != LIVE_POLICY for member in mine) or any(self._leftover(member) for member in there):
+            return False
+        return not self.switch or not self.app.backends or self.switch.serves(self.upstreams(there, self.app.release))
+
+    def _leftover(self, member: Member) -> bool:
+        """A container that belongs to no release which may run."""
+        if member.release in (self.app.release, self.marked()):
+            return False
+        return not (self.app.warm and member.release == self.marked(PREVIOUS))
+
+    # -- stages --------------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What a dead run left goes, and the live release is whole again: first its requests, then its singletons."""
+        there, live = self.observe(), self.marked()
+        if live:
+            self._bring_back(there, live)
+        if all(self.upstreams(self.observe(), live).values()):
+            self._remove([member for member in there if self._leftover(member)])
+        if live and live != self.app.release:
+            self._start_singletons(live)
+
+    def hand_over(self) -> None:
+        """What must not run twice stops in every other release. A reboot before the new one is live starts it again: that is what `always` means."""
+        others = [m for m in self.observe() if m.release != self.app.release and m.process in self.app.singletons and m.running]
+        self._policy(others, "always")
+        self._do("stop", others)
+
+    def turn(self) -> float:
+        """The switch leads to the release from now on; seconds that it took."""
+        there = self.observe()
+        wanted = self._all_running(there, self.app.release)
+        if not self.switch or not wanted:
+            return 0.0
+        seconds = self.switch.turn(wanted)
+        self.done.append(f"switch {self.app.release}")
+        return seconds
+
+    def watch(self, before: Mapping[str, Any], most: float) -> dict[str, Any]:
+        """A look at the release that serves: fails when a container is down, or more than `most` percent of the requests fail."""
+        ill = [member for member in self.observe() if member.release == self.app.release and not member.well]
+        if ill:
+            raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
+        total, failed = self.switch.health([one["name"] for one in self.app.backends.values()]) if self.switch and self.app.backends else (0, 0)
+        seen = before or {"total": total, "failed": failed}
+        asked, broken = total - seen["total"], failed - seen["failed"]
+        if asked >= 20 and broken * 100 > most * asked:
+            raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
+        return dict(seen)
+
+    def go_live(self) -> None:
+        """The commit on this host. In an order in which a reboot at any moment leaves one whole release that serves."""
+        there, before = self.observe(), self.marked()
+        mine = [member for member in there if member.release == self.app.release]
+        self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
+        if before and before != self.app.release:
+            self._mark(PREVIOUS, before)
+        self._mark(LIVE, self.app.release)
+        if self.switch and self.app.backends:
+            self.switch.keep()
+        self._policy([member for member in there if member.release != self.app.release and member.policy != "no"], "no")
+
+    def in_flight(self) -> int:
+        return self.switch.in_flight(self._backends()) if self.switch and self.app.backends else 0
+
+    def retire(self) -> int:
+        """The other releases stop and go; how many requests were cut off by that."""
+        cut = self._rest()
+        others = [member for member in self.observe() if member.release != self.app.release]
+        warm = [m for m in others if self.app.warm and m.release == self.marked(PREVIOUS) and m.process in self.app.backends]
+        self._remove([member for member in others if member not in warm])
+        return cut
+
+    def take_back(self) -> None:
+        """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
+        there, live = self.observe(), self.marked()
+        if live == self.app.release:
+            # The live release itself could not be brought to what was wanted; nothing else could serve in its place.
+            return
+        if live:
+            self._bring_back(there, live, spare=False)
+        self._remove([member for member in there if member.release == self.app.release])
+        if live:
+            self._start_singletons(live)
+
+    def prune(self) -> list[str]:
+        """Releases beyond the number to keep go: directory, secrets, image. Never what is live or was before it."""
+        root = os.path.join(self.app.path, "releases")
+        protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())}
+        with contextlib.suppress(FileNotFoundError):
+            by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
+            gone = [name for name in by_age if name not in protected][max(0, self.app.keep - len(protected)) :]
+            for name in gone:
+                self._forget(os.path.join(root, name), os.path.join(self.app.secrets_path, name))
+                self.done.append(f"prune {name}")
+            return gone
+        return []
+
+    # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _backends(self) -> list[str]:
+        return [backend["name"] for backend in self.app.backends.values()]
+
+    def _all_running(self, there: Iterable[Member], release: str) -> dict[str, list[Upstream]]:
+        wanted = self.upstreams(there, release)
+        missing = sorted(backend for backend, upstreams in wanted.items() if not upstreams)
+        if missing:
+            raise ReleaseError(f"no container of the release {release} runs for {', '.join(missing)}, so the switch is left alone")
+        return wanted
+
+    def _bring_back(self, there: list[Member], live: str, spare: bool = True) -> None:
+        """Requests go to the live release again. spare: a release whose switch a dead run turned already keeps them, it is what is wanted."""
+        down = [m for m in there if m.release == live and not m.running and m.process not in self.app.singletons]
+        self._do("start", down)
+        there = self.observe() if down else there
+        wanted, target = self.upstreams(there, live), self.upstreams(there, self.app.release)
+        if not self.switch or not wanted or not all(wanted.values()) or self.check:
+            return
+        if not self.switch.serves(wanted) and not (spare and all(target.values()) and self.switch.serves(target)):
+            self.switch.turn(wanted)
+            self.done.append(f"switch {live}")
+        end = self.clock() + self.app.drain
+        while self.in_flight() and self.clock() < end:
+            self.sleep(0.1)
+        self._rest()
+
+    def _start_singletons(self, live: str) -> None:
+        """Those of the live release, unless another release runs them."""
+        there = [member for member in self.observe() if member.process in self.app.singletons]
+        if any(member.running and member.release != live for member in there):
+            return
+        mine = [member for member in there if member.release == live]
+        self._do("start", [member for member in mine if not member.running])
+        self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
+
+    def _rest(self) -> int:
+        if not self.switch or not self.app.backends or self.check:
+            return 0
+        return self.switch.rest(self._backends())
+
+    def _policy(self, members: Sequence[Member], policy: str) -> None:
+        if members and not self.check:
+            self.engine.must(["update", "--restart", policy, *(member.id for member in members)])
+
+    def _do(self, verb: str, members: Sequence[Member]) -> None:
+        if members and not self.check:
+            # Without --time each container has the grace of its own definition.
+            self.engine.must([verb, *(member.id for member in members)])
+        self.done += [f"{verb} {member.name}" for member in members]
+
+    def _remove(self, members: Sequence[Member]) -> None:
+        self._do("stop", [member for member in members if member.running])
+        if members and not self.check:
+            self.engine.must(["rm", "--force", *(member.id for member in members)])
+        self.done += [f"rm {member.name}" for member in members]
+
+    def _mark(self, mark: str, release: str) -> None:
+        if release == self.marked(mark):
+            return
+        self.done.append(f"{mark} {release}")
         if self.check:
             return
-        temporary = os.path.join(self.path, f".{LIVE}-{os.getpid()}")
+        temporary = os.path.join(self.app.path, f".{mark}-{os.getpid()}")
         os.symlink(os.path.join("releases", release), temporary)
-        os.replace(temporary, os.path.join(self.path, LIVE))
+        os.replace(temporary, os.path.join(self.app.path, mark))
+
+    def _forget(self, folder: str, secrets: str) -> None:
+        if self.check:
+            return
+        with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, RELEASE_FILE), encoding="utf-8") as file:
+            # Only this release's name of the image; the engine keeps what another release or container uses.
+            self.engine.run(["image", "rm", json.load(file)["image"]["name"]])
+        for path in (secrets, folder):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def logs(self, members: Iterable[Member]) -> str:
+        parts = []
+        for member in members:
+            said = self.engine.run(["logs", "--tail", str(LOG_LINES), member.id])
+            parts.append(f"--- last lines of {member.name}:\n{(said.stdout + said.stderr).strip() or '(it logged nothing)'}")
+        return "\n".join(parts)
+
+    def _condition(self, member: Member) -> str:
+        if member.state != "running":
+            return f"{member.name} is {member.state} (exit status {member.exit_code})"
+        return f"{member.name} is {member.health}"

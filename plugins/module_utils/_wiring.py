@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ SERVICES: dict[str, dict[str, Any]] = {
     "seaweedfs": {"port": ("seaweedfs_port", 8333), "external": "s3_external_url", "admin": "seaweedfs_admin_secret_key"},
 }
 S3_SERVICES = ("minio", "seaweedfs")
+# First port of the switch and how many there are; below the range that the kernel gives to outgoing connections.
+SWITCH_PORTS = (20000, 10000)
+# Places of a backend in each group; more replicas than that change the switch's configuration.
+SWITCH_PLACES = 8
 NEEDS = ("postgres", "valkey", "rabbitmq", "s3")
 
 
@@ -167,29 +172,38 @@ def secrets(view: View) -> dict[str, str]:
 # -- what an application is given --------------------------------------------------------------------------------------------
 
 
-def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The variables of an application: `env` in the open, `secrets` as secrets. Stack first, the application's own win."""
+def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str], everywhere: bool = False) -> dict[str, dict[str, str]]:
+    """The variables of an application. Stack first, the application's own win.
+
+    `env` in the open; `secrets` are the application's own; `issued` are credentials that the stack gives. everywhere: with the addresses that
+    are the same seen from each host, to compare and not to use.
+    """
     env: dict[str, str] = {"APP_NAME": app["name"], "APP_VERSION": str(app.get("version", "")), "APP_ENVIRONMENT": view.own("stack_environment", "")}
-    hidden: dict[str, str] = {}
+    issued: dict[str, str] = {}
     for need in app.get("needs") or []:
         where = endpoint(view, need)
         if where["via"] == "external":
-            hidden.update(_external(need, where))
+            issued.update(_external(need, where))
             continue
+        if everywhere:
+            where = {**where, "host": concrete(view, need), "port": 0}
         user = next(entry for entry in users(view, need) if entry["app"] == app["name"])
         open_part, secret_part = _GIVEN[need](where, user, values[user["secret"]])
         env.update(open_part)
-        hidden.update(secret_part)
+        issued.update(secret_part)
     renamed = dict(app.get("env_names") or {})
     env = {renamed.get(name, name): value for name, value in env.items()}
-    hidden = {renamed.get(name, name): value for name, value in hidden.items()}
+    issued = {renamed.get(name, name): value for name, value in issued.items()}
+    own: dict[str, str] = {}
     for variable in app.get("secrets") or {}:
         env.pop(variable, None)
-        hidden[variable] = values[own_secret_name(app["name"], variable)]
+        issued.pop(variable, None)
+        own[variable] = values[own_secret_name(app["name"], variable)]
     for variable, value in (app.get("env") or {}).items():
-        hidden.pop(variable, None)
+        issued.pop(variable, None)
+        own.pop(variable, None)
         env[variable] = _text(value)
-    return {"env": env, "secrets": hidden}
+    return {"env": env, "secrets": own, "issued": issued}
 
 
 def _text(value: Any) -> str:
@@ -251,15 +265,51 @@ def routes(view: View) -> list[dict[str, Any]]:
                         "path": route.get("path") or "/",
                         "app": app["name"],
                         "process": process["name"],
-                        "upstreams": [f"{alias(app['name'], process['name'])}:{process['port']}"],
+                        "upstreams": upstreams(view, app, process),
+                        "health": (process.get("health") or {}).get("path") or "",
                     }
                 )
     return sorted(found, key=lambda route: (route["host"], -len(route["path"]), route["path"]))
 
 
+def upstreams(view: View, app: Mapping[str, Any], process: Mapping[str, Any]) -> list[str]:
+    """Where this proxy host reaches the process: the switch beside it by the network, those of other hosts by their private address."""
+    port = switch_port(app, process)
+    return [f"{'switch' if host == view.host else view.address(host)}:{port}" for host in view.hosts("app")]
+
+
 def alias(app: str, process: str) -> str:
-    """The stable name of a web process on the edge network."""
+    """The name of a web process at the switch."""
     return f"{app}-{process}"
+
+
+def switch_port(app: Mapping[str, Any], process: Mapping[str, Any]) -> int:
+    """The port of a web process at the switch: the same on every host, after every reboot, and whatever else the inventory has."""
+    given = process.get("switch_port")
+    return int(given) if given else SWITCH_PORTS[0] + zlib.crc32(alias(app["name"], process["name"]).encode()) % SWITCH_PORTS[1]
+
+
+def backends(view: View) -> list[dict[str, Any]]:
+    """The web processes that the switch leads requests to: name, its port there, the container's port, health path and number of places."""
+    return [
+        {
+            "name": alias(app["name"], process["name"]),
+            "port": switch_port(app, process),
+            "target": int(process["port"]),
+            "health": (process.get("health") or {}).get("path") or "",
+            "places": max(SWITCH_PLACES, int(process.get("replicas", 1))),
+        }
+        for app in view.apps
+        for process in app.get("processes") or []
+        if process.get("port")
+    ]
+
+
+def switch_published(view: View) -> list[str]:
+    """Published ports of the switch on this host: none unless a proxy runs elsewhere, then on the private address alone."""
+    if all(host == view.host for host in view.hosts("proxy")):
+        return []
+    return [f"{view.address(view.host)}:{backend['port']}:{backend['port']}" for backend in backends(view)]
 
 
 def url(view: View, host: str, path: str = "/") -> str:
@@ -280,16 +330,20 @@ def addresses(view: View) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
-    """One request through the edge for each route, as health_probe takes it; run on a proxy host, whatever the names resolve to."""
+def probes(view: View, ca_path: str = "", of: str = "") -> list[dict[str, Any]]:
+    """One request through the edge for each route, as health_probe takes it; run on a proxy host, whatever the names resolve to. of: one application's."""
     found = []
     for app in view.apps:
         for process in app.get("processes") or []:
-            path = (process.get("health") or {}).get("path")
-            for route in process.get("routes") or []:
+            health = (process.get("health") or {}).get("path") or ""
+            for route in process.get("routes") or [] if of in ("", app["name"]) else []:
                 below = (route.get("path") or "/").rstrip("/")
-                where = url(view, route["host"], below + (path if path and not below else "/"))
-                probe = {"name": f"{app['name']}/{process['name']}", "url": where, "resolve": "127.0.0.1"}
+                reached = health and f"{health}/".startswith(f"{below}/")
+                where = url(view, route["host"], health if reached else f"{below}/")
+                probe = {"name": f"{app['name']}/{process['name']} {route['host']}{below}", "url": where, "resolve": "127.0.0.1"}
+                if not reached:
+                    # Nobody said what answers there: whatever the application says is an answer, what the edge says for it is not.
+                    probe["status"] = list(range(200, 500))
                 found.append({**probe, "ca_path": ca_path} if ca_path else probe)
     return found
 

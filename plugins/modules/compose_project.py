@@ -248,10 +248,9 @@ provisioned:
 import posixpath
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
 
 SLICE_SECONDS = 8.0
 LISTS = {
@@ -301,13 +300,6 @@ def spec_of(params: dict) -> Spec:
         **{name: tuple(params[name]) for name in ("directories", "provision")},
         **{name: params[name] for name in ("stack", "service", "project", "path", "state", "definition", "labels", "wait_timeout")},
     )
-
-
-class Quiet(AnsibleModule):
-    """Its arguments are not written to the host's journal: there a secret of several lines is escaped before it is masked, and so is not found."""
-
-    def _log_invocation(self):
-        pass
 
 
 def main():

@@ -102,6 +102,12 @@ options:
       - File on the host, V(0600), that remembers which release was migrated. By default C(migration.json) in O(path).
       - Remove it to look at the database again, for example after a restore.
     type: path
+  lease:
+    description:
+      - The lease of the run, as the module P(longshore.stack.release#module) gave it, with C(app), C(path) and C(seconds). The migration is refused
+        when another run has begun since, and the lease lasts on while it runs.
+    type: dict
+    default: {}
   resume:
     description: What an earlier slice of the same work returned. Only the action plugin sets it.
     type: dict
@@ -184,6 +190,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError, Leases
 from ansible_collections.longshore.stack.plugins.module_utils._migration import Migration, MigrationError, Spec, diff_of
 
 SLICE_SECONDS = 8.0
@@ -204,6 +211,7 @@ ARGUMENTS = {
     "postgres_guard": {"type": "bool", "default": True},
     "output_path": {"type": "path"},
     "marker": {"type": "path"},
+    "lease": {"type": "dict", "default": {}},
     "resume": {"type": "dict", "default": {}},
 }
 
@@ -211,7 +219,7 @@ ARGUMENTS = {
 def spec_of(params: dict) -> Spec:
     """The module's parameters as a Spec."""
     path = params["path"].rstrip("/")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items() if name != "resume"}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items() if name not in ("resume", "lease")}
     return Spec(**{
         **given,
         "path": path,
@@ -222,6 +230,13 @@ def spec_of(params: dict) -> Spec:
     })  # fmt: skip
 
 
+def guard(lease: dict) -> None:
+    """Every slice shows that its run lives, and ends where another run has begun."""
+    leases = Leases(lease["app"], lease["path"], time.time)
+    with leases.locked():
+        leases.guard(lease["run"], int(lease["number"]), "migrate", float(lease["seconds"]))
+
+
 def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     params = module.params
@@ -230,10 +245,12 @@ def main():
     if params["tool"] != "command" and (params["check_command"] or params["current_command"]):
         module.fail_json(msg="check_command and current_command are for tool: command only; alembic and django are asked in their own way")
     try:
+        if params["lease"] and not module.check_mode:
+            guard(params["lease"])
         result = Migration(spec_of(params), Engine(), module.check_mode, time.time).run(SLICE_SECONDS, params["resume"])
     except MigrationError as error:
         module.fail_json(msg=str(error), **error.facts)
-    except EngineError as error:
+    except (EngineError, LeaseError) as error:
         module.fail_json(msg=str(error))
     if module._diff and "pending" not in result:
         result["diff"] = diff_of(result)

@@ -7,61 +7,127 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Which release of an application is live on a host
+short_description: One stage in the life of an application's release on a host
 version_added: 0.1.0
 description:
-  - A release is a compose project of its own beside others of the same application. This module stops, removes and marks them; the module
-    P(longshore.stack.compose_project#module) writes and starts one.
-  - Containers are stopped with the grace of their own definition.
+  - A release is a compose project of its own that starts beside the one that serves. Each call does one stage of its life, whole or not at all.
+  - Containers of a release have no restart policy until it is live, so a reboot half-way starts one release, not two.
+  - Traffic is led by the switch, whose runtime interface says which containers are ready and what is still in flight. Nothing is reloaded.
+  - Every stage that changes something carries the lease of its run, and is refused when another run has begun since.
+  - Needs the C(docker) command with Compose 2.20 or newer on the managed host, and root.
 author:
   - longshore contributors (@longshore)
 extends_documentation_fragment:
   - longshore.stack.attributes
 options:
-  stack:
-    description: Name of the stack.
+  state:
+    description:
+      - V(leased) - the run has the lease of the application. Only on the host that keeps it.
+      - V(prepared) - the release's directory is written, nothing is started; RV(settled) says whether anything is left to do.
+      - V(started) - what an earlier run left is cleared away, then the processes that may overlap with others run and answer.
+      - V(handed_over) - singletons of other releases are stopped, then those of this one run.
+      - V(switched) - the switch leads new requests to this release; the others are drained.
+      - V(watched) - the release was looked at for O(watch) seconds, and nothing failed.
+      - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
+      - V(retired) - requests in flight had O(spec.drain) seconds, then the other releases are stopped and removed, and what is too old is pruned.
+      - V(taken_back) - the release is removed, and the one that was live serves again.
+      - V(recalled) - an earlier release is looked up, RV(release) says what it consists of. Changes nothing.
+      - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
+      - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
+    choices: [leased, prepared, started, handed_over, switched, watched, live, retired, taken_back, recalled, recorded, unlocked]
     required: true
   app:
     description: Name of the application.
     type: str
     required: true
-  keep:
-    description: The release that this is about.
-    type: str
-    required: true
   path:
-    description: Directory of the application; its link C(live) names the release that is live.
+    description: Directory of the application. In a stack the default is C({{ stack_root }}/apps/{{ app }}).
     type: path
-    default: ""
-  processes:
-    description: Processes that must not run twice, for O(state=stopped).
+  spec:
+    description: The release, as P(longshore.stack.wiring#lookup) works it out from the inventory.
+    type: dict
+    default: {}
+  secrets:
+    description: Secrets of the release; one without a value is taken as it was kept.
     type: list
-    elements: str
+    elements: dict
     default: []
-  state:
-    description:
-      - V(stopped) - O(processes) of all other releases are stopped, their containers stay.
-      - V(live) - O(keep) is marked live, containers of all other releases are stopped and removed; refused while none of its own runs.
-      - V(taken_back) - containers of O(keep) are removed, and what was stopped in the live release runs again.
+    suboptions:
+      name:
+        description: Name of the secret.
+        type: str
+        required: true
+      value:
+        description: The secret itself; without it the newest file of that name counts.
+        type: str
+      uid:
+        description: Numeric owner of the file.
+        type: int
+        required: true
+  release:
+    description: The release to look up, for O(state=recalled); empty for the one that was live before.
     type: str
-    choices: [stopped, live, taken_back]
-    required: true
+    default: ""
+  lease:
+    description: The lease as O(state=leased) returned it.
+    type: dict
+    default: {}
+  lease_seconds:
+    description: Seconds for which this call asks for the lease, or makes it last longer.
+    type: float
+    default: 60
+  run:
+    description: C(id) and C(owner) of the run that asks for the lease.
+    type: dict
+    default: {}
+  record:
+    description: What the history says of the run, for O(state=recorded).
+    type: dict
+    default: {}
+  watch:
+    description: Seconds to look, and the percentage of requests that may fail, for O(state=watched).
+    type: dict
+    default: {}
+  wait_timeout:
+    description: Seconds until every container must be healthy.
+    type: float
+    default: 300
+  resume:
+    description: What an earlier slice of the same work returned. Only the action plugin sets it.
+    type: dict
+    default: {}
+seealso:
+  - module: longshore.stack.compose_project
+  - module: longshore.stack.migration
+  - name: HAProxy management guide
+    description: The runtime interface of the switch.
+    link: https://docs.haproxy.org/3.0/management.html#9.3
 """
 
 EXAMPLES = r"""
-- name: Make a release the live one
+- name: End the lease of a run that is dead
   longshore.stack.release:
-    stack: shop
-    app: api
-    keep: 1.4.2-0a1b2c3d
-    path: /opt/shop/apps/api
-    state: live
+    state: unlocked
+    app: shop
+    path: /opt/shop/apps/shop
+
+- name: Know what the release before the live one consists of
+  longshore.stack.release:
+    state: recalled
+    app: shop
+    path: /opt/shop/apps/shop
+  register: before
 """
 
 RETURN = r"""
 live:
   description: The release that is live now, empty when there is none.
+  returned: success
+  type: str
+  sample: 1.4.2-0a1b2c3d
+of:
+  description: The release that the call was about.
   returned: success
   type: str
   sample: 1.4.2-0a1b2c3d
@@ -71,36 +137,95 @@ done:
   type: list
   elements: str
   sample: [stop shop-api-1-4-1-99887766-web-1]
+seconds:
+  description: How long the stage took on this host; for O(state=switched) the time between the first and the last command to the switch.
+  returned: success
+  type: float
+  sample: 0.08
+settled:
+  description: Whether the release is live and nothing is left to do.
+  returned: when O(state=prepared)
+  type: bool
+planned:
+  description: By service, what a start would do.
+  returned: when O(state=prepared)
+  type: dict
+  sample: {"web": "created"}
+containers:
+  description: Every container of the release.
+  returned: when O(state=prepared), O(state=started) or O(state=handed_over)
+  type: list
+  elements: dict
+cut:
+  description: Requests that were still in flight at the end of the drain, and were cut off.
+  returned: when O(state=retired)
+  type: int
+  sample: 0
+lease:
+  description: C(run), C(number) and C(owner) of the lease.
+  returned: when O(state=leased)
+  type: dict
+release:
+  description: What O(state=recalled) found, as it was written when the release was made.
+  returned: when O(state=recalled)
+  type: dict
+history:
+  description: The newest entries of the history, for O(state=recalled).
+  returned: when O(state=recalled)
+  type: list
+  elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
+import time
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases, decide, must_serve
+from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
+from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
+from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
+from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
+from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError
 
 ARGUMENTS = {
-    "stack": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": list(STAGES), "required": True},
     "app": {"type": "str", "required": True},
-    "keep": {"type": "str", "required": True},
-    "path": {"type": "path", "default": ""},
-    "processes": {"type": "list", "elements": "str", "default": []},
-    "state": {"type": "str", "choices": ["stopped", "live", "taken_back"], "required": True},
+    "path": {"type": "path"},
+    "spec": {"type": "dict", "default": {}},
+    "secrets": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "no_log": False,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "value": {"type": "str", "no_log": True},
+            "uid": {"type": "int", "required": True},
+        },
+    },
+    "release": {"type": "str", "default": ""},
+    "lease": {"type": "dict", "default": {}},
+    "lease_seconds": {"type": "float", "default": 60},
+    "run": {"type": "dict", "default": {}},
+    "record": {"type": "dict", "default": {}},
+    "watch": {"type": "dict", "default": {}},
+    "wait_timeout": {"type": "float", "default": 300},
+    "resume": {"type": "dict", "default": {}},
 }
 
 
 def main():
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
-    params = module.params
-    releases = Releases(Engine(), params["stack"], params["app"], params["path"], module.check_mode)
+    module = Quiet(ARGUMENTS, supports_check_mode=True)
+    if not module.params["path"]:
+        module.fail_json(msg="release needs path; it is worked out where stack_root is set")
+    call = Call(module.params, module.check_mode, Engine(), time.time, time.sleep)
+    module.no_log_values.update(*(secret.fragments() for secret in call.secrets))
     try:
-        there = releases.observe()
-        plan = decide(params["state"], params["keep"], params["processes"], there, releases.live())
-        if not module.check_mode:
-            must_serve(params["state"], params["keep"], there)
-        releases.run(plan)
-    except (EngineError, OSError) as error:
-        module.fail_json(msg=str(error), changed=bool(releases.done))
-    module.exit_json(changed=bool(releases.done), done=releases.done, live=plan.live)
+        result = call.run()
+    except (ReleaseError, LeaseError, SwitchError, ProjectError, EngineError, ValueError, OSError) as error:
+        module.fail_json(msg=str(error), changed=call.changed)
+    if not module._diff:
+        result.pop("diff", None)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of release: says what is waited for, and a line for each stage."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_slices
+
+# What a stage is called when it is done; the others are not worth a line.
+SAID = {
+    "started": "started in {seconds:.1f} s",
+    "handed_over": "singletons handed over in {seconds:.1f} s",
+    "switched": "switched in {switch_seconds:.2f} s",
+    "watched": "watched for {seconds:.0f} s, nothing failed",
+    "live": "live",
+    "retired": "drained in {drain_seconds:.1f} s ({cut} requests cut off), older releases retired in {seconds:.1f} s",
+    "taken_back": "taken back in {seconds:.1f} s, {live} serves",
+}
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        if "path" not in arguments and "stack_root" in task_vars and "app" in arguments:
+            arguments["path"] = f"{self._templar.template(task_vars['stack_root'])}/apps/{arguments['app']}"
+
+        def execute(resume):
+            return self._execute_module("longshore.stack.release", {**arguments, "resume": resume}, task_vars=task_vars)
+
+        display = Display().display
+        label = f"[{task_vars['inventory_hostname']}] {arguments.get('app')}"
+        result = run_slices(execute, display, label)
+        said = SAID.get(arguments.get("state"), "")
+        if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
+            display(f"{label} {result['of']}: {said.format(**result)}")
+        return result

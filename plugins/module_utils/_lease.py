@@ -1,0 +1,117 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may change the releases of an application: one run at a time, and only for as long as it shows that it lives.
+
+The lease is a file on one host of the fleet. It carries a number that only grows; every host remembers the highest that it has seen
+and refuses a lower one, so a run that was thought dead and comes back cannot act any more, on no host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+
+LEASE = "lease.json"
+FENCE = "fence.json"
+LOCK = ".lock"
+
+
+class LeaseError(Exception):
+    """Somebody else has the lease; the text is fit for a user."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The run that has the lease. Times are in seconds since the epoch."""
+
+    run: str
+    number: int
+    owner: str
+    stage: str
+    taken: float
+    expires: float
+
+    def sentence(self, app: str, now: float) -> str:
+        since = datetime.fromtimestamp(self.taken, UTC).isoformat(timespec="seconds")
+        left = max(0, round(self.expires - now))
+        return (
+            f"{app} is being released by {self.owner} (run {self.run}, stage {self.stage}, since {since}). If that run is dead, its lease ends in {left} s; "
+            "to end it at once: ansible-playbook -i <inventory> longshore.stack.unlock"
+        )
+
+
+class Leases:
+    """The lease and the fence of one application on one host. path is the application's directory."""
+
+    def __init__(self, app: str, path: str, clock: Callable[[], float]):
+        self.app, self.path, self.clock = app, path, clock
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One call of the module at a time, however many runs there are."""
+        os.makedirs(self.path, mode=0o755, exist_ok=True)
+        handle = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def holder(self) -> Holder | None:
+        """The run that has the lease now; none where it was given back or has run out."""
+        known = self._read(LEASE)
+        if "run" not in known or known["expires"] <= self.clock():
+            return None
+        return Holder(**known)
+
+    def take(self, run: str, owner: str, stage: str, seconds: float) -> Holder:
+        """The lease for this run, anew or for longer."""
+        now, other = self.clock(), self.holder()
+        if other and other.run != run:
+            raise LeaseError(other.sentence(self.app, now))
+        # From the clock, so that it grows even where the file was lost.
+        number = other.number if other else max(int(self._read(LEASE).get("number", 0)) + 1, int(now * 1000))
+        holder = Holder(run, number, owner, stage, other.taken if other else now, now + seconds)
+        self._write(LEASE, asdict(holder))
+        return holder
+
+    def guard(self, run: str, number: int, stage: str, renew: float = 0) -> None:
+        """Refuse a call of a run whose lease has moved on. renew: seconds from now on, given on the host that keeps the lease."""
+        seen = int(self._read(FENCE).get("number", 0))
+        if number < seen:
+            raise LeaseError(f"this run ({run}) has lost its lease of {self.app}: a later run has begun. It changes nothing more")
+        if renew:
+            known = self._read(LEASE)
+            if known.get("run") != run or known.get("number") != number:
+                now, other = self.clock(), self.holder()
+                raise LeaseError(other.sentence(self.app, now) if other else f"this run ({run}) has no lease of {self.app} any more; it was ended by unlock")
+            self._write(LEASE, {**known, "stage": stage, "expires": max(known["expires"], self.clock() + renew)})
+        if number > seen:
+            self._write(FENCE, {"number": number, "run": run})
+
+    def end(self, run: str = "") -> Holder | None:
+        """Give the lease back; without a run, take it from whoever has it. Who had it."""
+        known = self._read(LEASE)
+        if "run" not in known or (run and known["run"] != run):
+            return None
+        self._write(LEASE, {"number": known["number"]})
+        return Holder(**known)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            with open(os.path.join(self.path, name), encoding="utf-8") as file:
+                return json.load(file)
+        except (FileNotFoundError, ValueError):
+            # Half a file cannot be: it is replaced as a whole. What is no JSON was made by hand, and names nobody.
+            return {}
+
+    def _write(self, name: str, facts: Mapping[str, Any]) -> None:
+        replace(os.path.join(self.path, name), json.dumps(dict(facts)).encode() + b"\n", 0o644, os.geteuid(), os.getegid())

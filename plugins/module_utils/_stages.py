@@ -1,0 +1,284 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of the module release: its parameters as domain objects, the lease looked at, one stage done."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils import _history
+from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
+from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, Secret, Spec
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
+from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
+from ansible_collections.longshore.stack.plugins.module_utils._releases import PREVIOUS, App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._switch import switch_of
+
+SLICE_SECONDS = 8.0
+PROBE_SECONDS = 10.0
+# What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
+KEPT = ("stack", "release", "project", "definition", "labels", "singletons", "overlapping", "backends", "network", "image", "own_secrets", "version", "drain")
+
+
+class Call:
+    """Parameters are those of the module; clock and sleep are given."""
+
+    def __init__(self, params: Mapping[str, Any], check: bool, engine: Engine, clock: Callable[[], float], sleep: Callable[[float], None]):
+        self.params, self.check, self.engine, self.clock, self.sleep = params, check, engine, clock, sleep
+        self.spec, self.state, self.path = params["spec"], params["state"], params["path"]
+        self.secrets = [Secret(**entry) for entry in params["secrets"]]
+        self.leases = Leases(params["app"], self.path, clock)
+        self.resume = dict(params["resume"])
+        self.began = self.resume.pop("began", None) or clock()
+        self.outcome = Outcome(**self.resume.pop("outcome", {}))
+        self.releases = self._releases()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.releases.done) or self.outcome.changed
+
+    def run(self) -> dict[str, Any]:
+        stage, guarded = STAGES[self.state]
+        if self.check and guarded:
+            return {"changed": True, "done": [], "msg": f"{self.params['app']} would be {self.state.replace('_', ' ')}"}
+        if self.state in ("recalled", "prepared"):
+            result = stage(self)
+        else:
+            with self.leases.locked():
+                if guarded:
+                    self._guard()
+                result = stage(self)
+        facts = {"of": self.spec.get("release", ""), "done": self.releases.done, "live": self.releases.marked(), "seconds": round(self.clock() - self.began, 3)}
+        if result.get("pending"):
+            result["resume"] = {"began": self.began, "outcome": self.outcome.carried(), **result.get("resume", {})}
+        return {"changed": self.changed, **facts, **result}
+
+    def _guard(self) -> None:
+        lease = self.params["lease"]
+        if not lease:
+            raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
+        self.leases.guard(lease["run"], int(lease["number"]), self.state, self.params["lease_seconds"] if lease.get("here") else 0)
+
+    def _releases(self) -> Releases:
+        spec = self.spec
+        app = App(
+            stack=spec.get("stack", ""),
+            name=self.params["app"],
+            path=self.path,
+            release=spec.get("release", ""),
+            singletons=tuple(spec.get("singletons", ())),
+            backends=spec.get("backends", {}),
+            network=spec.get("network", ""),
+            drain=float(spec.get("drain", 30)),
+            keep=int(spec.get("keep", 5)),
+            warm=bool(spec.get("warm", False)),
+            secrets_path=os.path.dirname(spec.get("secrets_path", "")),
+        )
+        switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
+        return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
+
+    def _project(self, state: str, services: tuple[str, ...] = ()) -> Project:
+        spec = self.spec
+        record = json.dumps({name: spec[name] for name in KEPT if name in spec}, indent=1, sort_keys=True) + "\n"
+        project = Project(
+            Spec(
+                stack=spec["stack"],
+                service=self.params["app"],
+                project=spec["project"],
+                path=spec["path"],
+                state=state,
+                definition=spec["definition"],
+                files={RELEASE_FILE: (record.encode(), 0o644)},
+                secrets=tuple(self.secrets),
+                secrets_path=spec["secrets_path"],
+                labels=spec["labels"],
+                services=services,
+                wait_timeout=self.params["wait_timeout"],
+            ),
+            self.engine,
+            self.check,
+            self.clock,
+            self.sleep,
+        )
+        project.outcome = self.outcome
+        return project
+
+    # -- stages --------------------------------------------------------------------------------------------------------------
+
+    def leased(self) -> dict[str, Any]:
+        run = self.params["run"]
+        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"])
+        return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
+
+    def prepared(self) -> dict[str, Any]:
+        self._name_image()
+        before = self._record(self.releases.marked())
+        outcome = self._project("prepared").run(0, self.began)
+        self.outcome = outcome
+        there = self.releases.observe()
+        settled = all(action == "unchanged" for action in outcome.planned.values()) and (not self.check or bool(there)) and self.releases.is_settled(there)
+        # What the release differs in from the one that is live says more than a folder of new files.
+        diff = {"before_header": "live release", "after_header": self.spec["release"]}
+        diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
+        result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
+        return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
+
+    def started(self) -> dict[str, Any]:
+        if not self.resume:
+            self.releases.settle()
+        if self.spec["overlapping"]:
+            pending = self._up(self.spec["overlapping"])
+            if pending:
+                return pending
+        self._probe()
+        return {"containers": self.outcome.containers}
+
+    def handed_over(self) -> dict[str, Any]:
+        if not self.spec["singletons"]:
+            return {}
+        if not self.resume:
+            self.releases.hand_over()
+        return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
+
+    def switched(self) -> dict[str, Any]:
+        return {"switch_seconds": round(self.releases.turn(), 3)}
+
+    def watched(self) -> dict[str, Any]:
+        watch = self.params["watch"]
+        until = self.resume.get("until") or self.clock() + float(watch["seconds"])
+        slice_end, seen = self.clock() + SLICE_SECONDS, self.resume.get("seen", {})
+        while True:
+            seen = self.releases.watch(seen, float(watch["failures"]))
+            if self.clock() >= until:
+                return {}
+            if self.clock() >= slice_end:
+                return {"pending": True, "progress": f"watching the release, {until - self.clock():.0f} s to go", "resume": {"until": until, "seen": seen}}
+            self.sleep(min(0.5, max(0.05, until - self.clock())))
+
+    def live(self) -> dict[str, Any]:
+        self.releases.go_live()
+        return {}
+
+    def retired(self) -> dict[str, Any]:
+        until = self.resume.get("until") or self.clock() + self.releases.app.drain
+        slice_end = self.clock() + SLICE_SECONDS
+        while (left := self.releases.in_flight()) and self.clock() < until:
+            if self.clock() >= slice_end:
+                said = f"draining: {left} requests of the old release in flight, {until - self.clock():.0f} s at most"
+                return {"pending": True, "progress": said, "resume": {"until": until}}
+            self.sleep(0.05)
+        drained = self.clock()
+        cut = self.releases.retire()
+        if self.releases.switch:
+            self.releases.switch.keep()
+        return {"cut": cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
+
+    def taken_back(self) -> dict[str, Any]:
+        self.releases.take_back()
+        return {}
+
+    def recalled(self) -> dict[str, Any]:
+        name = self.params["release"] or self.releases.marked(PREVIOUS)
+        folder = os.path.join(self.path, "releases")
+        kept = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        if not name:
+            raise ReleaseError(f"{self.params['app']} has no release before the live one; kept are: {', '.join(kept) or 'none'}")
+        record = self._record(name)
+        if not record:
+            raise ReleaseError(f"the release {name} of {self.params['app']} is not kept here; kept are: {', '.join(kept) or 'none'}")
+        image = record["image"]
+        if not self.engine.inspect("image", [image["name"]]) and not self.engine.inspect("image", [image["id"]]):
+            raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, so it cannot be started")
+        return {"release": record, "history": _history.newest(self.path)}
+
+    def recorded(self) -> dict[str, Any]:
+        _history.append(self.path, self.params["record"])
+        self.leases.end(self.params["lease"]["run"])
+        return {"changed": False}
+
+    def unlocked(self) -> dict[str, Any]:
+        holder = self.leases.end()
+        return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) has ended" if holder else "nobody has the lease"}
+
+    # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _up(self, services: list[str]) -> dict[str, Any]:
+        """Nothing when they are healthy, else what the next slice needs."""
+        outcome = self._project("present", tuple(services)).run(SLICE_SECONDS, self.began)
+        self.outcome = outcome
+        if not outcome.pending:
+            return {}
+        pending, outcome.pending = outcome.pending, ""
+        return {"pending": True, "progress": pending, "resume": {"settled": True}}
+
+    def _probe(self) -> None:
+        """Each web container asked directly, as the switch will ask it: a health check inside a container does not see a wrong address to listen at."""
+        paths = {backend["name"]: backend.get("health") for backend in self.releases.app.backends.values()}
+        there = self.releases.observe()
+        for backend, upstreams in self.releases.upstreams(there, self.spec["release"]).items():
+            for one in upstreams:
+                reason = self._answers(f"http://{one.address}:{one.port}{paths[backend]}") if paths[backend] else ""
+                if reason:
+                    member = next(member for member in there if member.id.startswith(one.name))
+                    raise ReleaseError(f"{member.name} is healthy, but does not answer from outside: {reason}\n{self.releases.logs([member])}")
+
+    def _answers(self, url: str) -> str:
+        """Nothing when it does, else the reason of the last try."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline, reason = self.clock() + PROBE_SECONDS, ""
+        while self.clock() < deadline:
+            try:
+                with opener.open(url, timeout=3):
+                    return ""
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                reason = f"{url}: {error}"
+            self.sleep(0.2)
+        return reason
+
+    def _name_image(self) -> None:
+        """The release has a name of its own for its image, which no later build or pull can take away."""
+        image = self.spec["image"]
+        if self.check or not image.get("id"):
+            return
+        found = self.engine.inspect("image", [image["name"]])
+        if not found or found[0]["Id"] != image["id"]:
+            self.engine.must(["tag", image["id"], image["name"]])
+
+    def _record(self, release: str) -> dict[str, Any]:
+        try:
+            with open(os.path.join(self.path, "releases", release, RELEASE_FILE), encoding="utf-8") as file:
+                return json.load(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+
+
+def _shown(record: Mapping[str, Any]) -> str:
+    """What a user sees of a release: its image and definition; values of the environment only as marks that tell one from another."""
+    if not record:
+        return ""
+    image = record["image"]
+    identity = image.get("digest") or image.get("id") or "not known before it is there"
+    return to_yaml({"image": image["ref"], "identity": identity, **masked_environment(record["definition"])})
+
+
+# What each state does, and whether it changes something and so needs the lease.
+STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
+    "leased": (Call.leased, False),
+    "prepared": (Call.prepared, False),
+    "started": (Call.started, True),
+    "handed_over": (Call.handed_over, True),
+    "switched": (Call.switched, True),
+    "watched": (Call.watched, True),
+    "live": (Call.live, True),
+    "retired": (Call.retired, True),
+    "taken_back": (Call.taken_back, True),
+    "recalled": (Call.recalled, False),
+    "recorded": (Call.recorded, True),
+    "unlocked": (Call.unlocked, False),
+}

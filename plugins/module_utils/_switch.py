@@ -1,0 +1,236 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which containers get a web process's requests: HAProxy told over its runtime socket, so that nothing is reloaded.
+
+Every backend has two groups of places, a and b. The release that serves has one of them; the next one is put into the other, made ready,
+and then the first is drained. A place names its container (the engine's name server knows the short id), so a container that comes back with
+another address is found again. What is live is also kept in HAProxy's state file, so a restart of the switch changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+
+GROUPS = ("a", "b")
+# Places of a backend and group that have no container; the name is the switch's own, which the name server always knows.
+NOBODY = "switch"
+# Bits of srv_admin_state that say where a setting comes from, not that the place is out of service: `disabled` in the file, name set at run time.
+_NO_STATE = 0x04 | 0x40
+_DRAIN = 0x08
+# Seconds until a place must be up after it was told so, and between two looks.
+PATIENCE = 10.0
+PAUSE = 0.02
+
+Ask = Callable[[Sequence[str]], str]
+
+
+class SwitchError(Exception):
+    """The switch did not do what it was told; the text is fit for a user."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A container that takes requests."""
+
+    name: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of `show servers state`."""
+
+    backend: str
+    slot: str
+    address: str
+    up: bool
+    admin: int
+    name: str
+
+    @property
+    def group(self) -> str:
+        return self.slot[:1]
+
+    @property
+    def used(self) -> bool:
+        return self.name != NOBODY
+
+    @property
+    def ready(self) -> bool:
+        return self.up and not self.admin & ~_NO_STATE
+
+    @property
+    def draining(self) -> bool:
+        return bool(self.admin & _DRAIN)
+
+
+def over_socket(path: str, timeout: float = 5.0) -> Ask:
+    """Ask by the switch's UNIX socket; all commands of one call go in one line."""
+
+    def ask(commands: Sequence[str]) -> str:
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(timeout)
+                line.connect(path)
+                line.sendall(("; ".join(commands) + "\n").encode())
+                while part := line.recv(65536):
+                    answer += part
+        except OSError as error:
+            raise SwitchError(f"the switch does not answer at {path} ({error}); look at it with: docker logs of the service switch") from error
+        return answer.decode(errors="replace")
+
+    return ask
+
+
+def parse_places(text: str) -> list[Place]:
+    """What `show servers state` says; its second line names the columns."""
+    rows = [line for line in text.splitlines() if line.strip()]
+    header = next((line for line in rows if line.startswith("#")), "")
+    names = header.lstrip("# ").split()
+    places = []
+    for row in rows[rows.index(header) + 1 :] if header else []:
+        facts = dict(zip(names, row.split(), strict=False))
+        address = facts["srv_addr"] if facts["srv_addr"] != "-" else ""
+        places.append(Place(facts["be_name"], facts["srv_name"], address, facts["srv_op_state"] == "2", int(facts["srv_admin_state"]), facts["srv_fqdn"]))
+    return places
+
+
+def parse_counters(text: str) -> dict[tuple[str, str], dict[str, int]]:
+    """What `show stat` counts, by backend and place: `current` requests in flight, `total` and `failed` (5xx and broken connections) so far."""
+    rows = [line for line in text.splitlines() if line.strip()]
+    names = rows[0].lstrip("# ").split(",") if rows else []
+    found = {}
+    for row in rows[1:]:
+        facts = dict(zip(names, row.split(","), strict=False))
+        number = {key: int(facts.get(key) or 0) for key in ("scur", "stot", "hrsp_5xx", "econ", "eresp")}
+        failed = number["hrsp_5xx"] + number["econ"] + number["eresp"]
+        found[facts["pxname"], facts["svname"]] = {"current": number["scur"], "total": number["stot"], "failed": failed}
+    return found
+
+
+class Switch:
+    """The switch of one host. state_path is the file that HAProxy reads when it starts."""
+
+    def __init__(self, ask: Ask, state_path: str, clock: Callable[[], float], sleep: Callable[[float], None]):
+        self.ask, self.state_path, self.clock, self.sleep = ask, state_path, clock, sleep
+
+    def places(self, backends: Iterable[str]) -> dict[str, list[Place]]:
+        found: dict[str, list[Place]] = {backend: [] for backend in backends}
+        for place in parse_places(self.ask(["show servers state"])):
+            if place.backend in found:
+                found[place.backend].append(place)
+        missing = sorted(backend for backend, places in found.items() if not places)
+        if missing:
+            raise SwitchError(f"the switch does not know {', '.join(missing)}; site.yml gives it the processes of the inventory")
+        return found
+
+    def serves(self, wanted: Mapping[str, Sequence[Upstream]]) -> bool:
+        """Whether these containers, and no others, take the requests."""
+        places = self.places(wanted)
+        return all({place.name for place in places[backend] if place.ready} == {one.name for one in ups} for backend, ups in wanted.items())
+
+    def turn(self, wanted: Mapping[str, Sequence[Upstream]]) -> float:
+        """The new containers ready, then the others drained. Seconds from the first command to the last."""
+        began = self.clock()
+        chosen = {backend: _group_for(places, wanted[backend]) for backend, places in self.places(wanted).items()}
+        self._make_ready(wanted, chosen)
+        commands = []
+        for backend, places in self.places(wanted).items():
+            others = [place for place in places if place.group != chosen[backend] and place.used and not place.draining]
+            commands += [f"set server {backend}/{place.slot} state drain" for place in others]
+        if commands:
+            self.ask(commands)
+        return self.clock() - began
+
+    def _make_ready(self, wanted: Mapping[str, Sequence[Upstream]], chosen: Mapping[str, str]) -> None:
+        commands, places = [], self.places(wanted)
+        for backend, upstreams in wanted.items():
+            slots = [place for place in places[backend] if place.group == chosen[backend]]
+            if len(upstreams) > len(slots):
+                raise SwitchError(f"{backend} has {len(upstreams)} containers and the switch {len(slots)} places for them; site.yml gives it more")
+            by_name = {place.name: place for place in slots}
+            free = iter([place for place in slots if place.name not in {one.name for one in upstreams}])
+            for one in upstreams:
+                # A place keeps its name when the release comes back, so its address is current already.
+                place = by_name.get(one.name) or next(free)
+                where = f"{backend}/{place.slot}"
+                if place.name != one.name:
+                    commands += [f"set server {where} state maint", f"set server {where} fqdn {one.name}"]
+                commands.append(f"set server {where} state ready")
+        self.ask(commands)
+        deadline = self.clock() + PATIENCE
+        while missing := self._not_up(wanted):
+            if self.clock() > deadline:
+                raise SwitchError(f"the switch does not reach {', '.join(missing)}: no answer on the health path, or no such name")
+            self.sleep(PAUSE)
+
+    def _not_up(self, wanted: Mapping[str, Sequence[Upstream]]) -> list[str]:
+        places = self.places(wanted)
+        missing = []
+        for backend, upstreams in wanted.items():
+            up = {(place.name, place.address) for place in places[backend] if place.ready}
+            missing += [f"{one.name} ({backend}, {one.address}:{one.port})" for one in upstreams if (one.name, one.address) not in up]
+        return missing
+
+    def in_flight(self, backends: Iterable[str]) -> int:
+        """Requests that drained containers still work on."""
+        places = self.places(backends)
+        counters = parse_counters(self.ask(["show stat"]))
+        drained = [place for group in places.values() for place in group if place.draining]
+        return sum(counters.get((place.backend, place.slot), {}).get("current", 0) for place in drained)
+
+    def health(self, backends: Iterable[str]) -> tuple[int, int]:
+        """Requests and failures so far of the containers that serve."""
+        counters = parse_counters(self.ask(["show stat"]))
+        serving = [counters.get((place.backend, place.slot), {}) for group in self.places(backends).values() for place in group if place.ready]
+        return sum(one.get("total", 0) for one in serving), sum(one.get("failed", 0) for one in serving)
+
+    def rest(self, backends: Iterable[str]) -> int:
+        """Take what is drained out of service, so that its containers may go. Requests that were cut off by that."""
+        cut = self.in_flight(backends)
+        commands = []
+        for places in self.places(backends).values():
+            for place in places:
+                if place.draining and place.used:
+                    where = f"{place.backend}/{place.slot}"
+                    commands += [f"shutdown sessions server {where}"] if cut else []
+                    commands += [f"set server {where} state maint", f"set server {where} fqdn {NOBODY}"]
+        if commands:
+            self.ask(commands)
+        return cut
+
+    def keep(self) -> None:
+        """What is so now, also after a restart."""
+        text = self.ask(["show servers state"])
+        if not parse_places(text):
+            raise SwitchError(f"the switch did not say what it serves: {text[:200]!r}")
+        replace(self.state_path, text.strip().encode() + b"\n", 0o644, 0, 0)
+
+
+def _group_for(places: Sequence[Place], upstreams: Sequence[Upstream]) -> str:
+    """The group that has these containers already, else the one that serves nobody."""
+    names = {one.name for one in upstreams}
+    for group in GROUPS:
+        if names and names == {place.name for place in places if place.group == group and place.used}:
+            return group
+    busy = {place.group for place in places if place.used and place.ready}
+    draining = {place.group for place in places if place.used}
+    for taken in (draining, busy):
+        free = [group for group in GROUPS if group not in taken]
+        if free:
+            return free[0]
+    return GROUPS[0]
+
+
+def switch_of(params: Mapping[str, Any], clock: Callable[[], float], sleep: Callable[[float], None]) -> Switch:
+    """The switch whose files lie in the folder `path`."""
+    folder = params["path"]
+    return Switch(over_socket(os.path.join(folder, "run", "admin.sock")), os.path.join(folder, "state", "servers"), clock, sleep)
