@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 HISTORY = "history.jsonl"
@@ -39,3 +40,19 @@ def newest(folder: str, most: int = 50) -> list[dict[str, Any]]:
         if len(entries) == most:
             break
     return entries
+
+
+def lines(app: str, listed: Mapping[str, Any], most: int) -> list[str]:
+    """The history as a table: when, what, from which release, who, source, revision of the schema, result and how long."""
+    rows = [("when", "kind", "release", "before", "who", "source", "schema", "result", "took")]
+    for entry in listed["history"][:most]:
+        revisions = [entry.get("revision_before") or "", entry.get("revision_after") or ""]
+        schema = " -> ".join(dict.fromkeys(revision for revision in revisions if revision))
+        took = sum((entry.get("seconds") or {}).values())
+        when = datetime.fromtimestamp(float(entry["started"]), UTC).isoformat(timespec="seconds")
+        cells = (entry["kind"], entry["release"], entry["before"] or "-", entry["owner"], entry["ref"][:12] or "-", schema or "-", entry["result"])
+        rows.append((when, *cells, f"{took:.1f} s" if took else "-"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    kept = [f"{name}{' (live)' if name == listed['live'] else ' (before it)' if name == listed['previous'] else ''}" for name in listed["kept"]]
+    return [app, "-" * len(app), *table, f"kept: {', '.join(kept) or 'none'}", *([listed["holder"]] if listed["holder"] else [])]

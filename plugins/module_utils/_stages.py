@@ -47,7 +47,7 @@ class Call:
         stage, guarded = STAGES[self.state]
         if self.check and guarded:
             return {"changed": True, "done": [], "msg": f"{self.params['app']} would be {self.state.replace('_', ' ')}"}
-        if self.state in ("recalled", "prepared"):
+        if self.state in ("recalled", "listed", "prepared"):
             result = stage(self)
         else:
             with self.leases.locked():
@@ -195,7 +195,17 @@ class Call:
         image = record["image"]
         if not self.engine.inspect("image", [image["name"]]) and not self.engine.inspect("image", [image["id"]]):
             raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, so it cannot be started")
-        return {"release": record, "history": _history.newest(self.path)}
+        return {"release": record}
+
+    def listed(self) -> dict[str, Any]:
+        holder = self.leases.holder()
+        folder = os.path.join(self.path, "releases")
+        return {
+            "kept": sorted(os.listdir(folder)) if os.path.isdir(folder) else [],
+            "previous": self.releases.marked(PREVIOUS),
+            "history": _history.newest(self.path),
+            "holder": holder.sentence(self.params["app"], self.clock()) if holder else "",
+        }
 
     def recorded(self) -> dict[str, Any]:
         _history.append(self.path, self.params["record"])
@@ -279,6 +289,7 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "retired": (Call.retired, True),
     "taken_back": (Call.taken_back, True),
     "recalled": (Call.recalled, False),
+    "listed": (Call.listed, False),
     "recorded": (Call.recorded, True),
     "unlocked": (Call.unlocked, False),
 }

@@ -32,10 +32,11 @@ options:
       - V(retired) - requests in flight had O(spec.drain) seconds, then the other releases are stopped and removed, and what is too old is pruned.
       - V(taken_back) - the release is removed, and the one that was live serves again.
       - V(recalled) - an earlier release is looked up, RV(release) says what it consists of. Changes nothing.
+      - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, switched, watched, live, retired, taken_back, recalled, recorded, unlocked]
+    choices: [leased, prepared, started, handed_over, switched, watched, live, retired, taken_back, recalled, listed, recorded, unlocked]
     required: true
   app:
     description: Name of the application.
@@ -170,10 +171,19 @@ release:
   returned: when O(state=recalled)
   type: dict
 history:
-  description: The newest entries of the history, for O(state=recalled).
-  returned: when O(state=recalled)
+  description: The newest entries of the history, the newest first.
+  returned: when O(state=listed)
   type: list
   elements: dict
+kept:
+  description: Releases that are kept on the host.
+  returned: when O(state=listed)
+  type: list
+  elements: str
+holder:
+  description: Who releases the application now; empty when nobody does.
+  returned: when O(state=listed)
+  type: str
 """
 
 import time
