@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import (
-    LABEL_CONFIG,
     LABEL_SERVICE,
     LABEL_STACK,
     assemble,
     external_networks,
     is_active,
-    replicas,
     to_yaml,
 )
+from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
 
@@ -31,8 +30,6 @@ COMPOSE_FILE = "compose.yaml"
 STATE_FILE = ".longshore.json"
 # RabbitMQ says what is wrong some seventy lines before its end.
 LOG_LINES = 80
-# A container that started this often within one wait will not come up by waiting.
-CRASHES = 3
 # Shorter parts of a secret are words of any text, and hiding them would spoil it.
 SHORTEST_FRAGMENT = 8
 # A file that this module wrote into the folder of the secrets, or began to write when it was killed.
@@ -88,107 +85,6 @@ class Spec:
     def reload_hash(self, service: str) -> str:
         paths = sorted(self.reloaded_files().get(service, []))
         return hashlib.sha256(b"\0".join(path.encode() + b"\0" + self.files[path][0] for path in paths)).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Container:
-    """One container of the project, as the engine shows it."""
-
-    id: str
-    name: str
-    service: str
-    image: str
-    config: str
-    state: str
-    health: str
-    restarts: int
-    exit_code: int
-    restart_policy: str
-    started: str
-    networks: tuple[str, ...] = ()
-
-    @classmethod
-    def from_inspect(cls, data: Mapping[str, Any]) -> Container:
-        labels, state = data["Config"].get("Labels") or {}, data["State"]
-        return cls(
-            id=data["Id"],
-            name=data["Name"].lstrip("/"),
-            service=labels.get("com.docker.compose.service", ""),
-            image=data["Image"],
-            config=labels.get(LABEL_CONFIG, ""),
-            state=state["Status"],
-            health=(state.get("Health") or {}).get("Status", "none"),
-            restarts=data.get("RestartCount", 0),
-            exit_code=state.get("ExitCode", 0),
-            restart_policy=(data["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no",
-            started=state.get("StartedAt", ""),
-            networks=tuple((data.get("NetworkSettings") or {}).get("Networks") or ()),
-        )
-
-    @property
-    def ready(self) -> bool:
-        return self.state == "running" and self.health in ("healthy", "none")
-
-    def hopeless(self, before: int) -> str:
-        """Why waiting longer is no use, or nothing. before: its restarts when the work began; the engine counts them over the container's life."""
-        # The engine counts from zero again when somebody starts the container.
-        crashes = self.restarts - before if self.restarts >= before else self.restarts
-        if crashes >= CRASHES:
-            return f"crashed {crashes} times (last exit status {self.exit_code})"
-        if self.state in ("exited", "dead") and self.restart_policy == "no":
-            return f"ended with exit status {self.exit_code}"
-        return ""
-
-
-def observe(engine: Engine, project: str) -> list[Container]:
-    """The project's containers; one-off containers of `docker compose run` do not belong to it."""
-    label = f"label=com.docker.compose.project={project}"
-    ids = engine.must(["ps", "--all", "--quiet", "--no-trunc", "--filter", label, "--filter", "label=com.docker.compose.oneoff=False"]).stdout.split()
-    return [Container.from_inspect(item) for item in engine.inspect("container", ids)]
-
-
-def image_ids(engine: Engine, whole: Mapping[str, Any]) -> dict[str, str]:
-    """Image id by service; an image that is not there is left out."""
-    services = {name: service["image"] for name, service in whole["services"].items() if is_active(service)}
-    found: dict[str, str] = {}
-    refs = sorted(set(services.values()))
-    inspected = engine.inspect("image", refs)
-    if len(inspected) == len(refs):
-        found = {ref: item["Id"] for ref, item in zip(refs, inspected, strict=True)}
-    else:
-        for ref in refs:
-            for item in engine.inspect("image", [ref]):
-                found[ref] = item["Id"]
-    return {name: found[ref] for name, ref in services.items() if ref in found}
-
-
-def plan(
-    whole: Mapping[str, Any], containers: list[Container], images: Mapping[str, str], is_chosen: Callable[[str], bool] = lambda service: True
-) -> dict[str, str]:
-    """What each chosen service needs: unchanged, started, created, recreated or removed."""
-    actions = {}
-    for name, service in whole["services"].items():
-        if not is_chosen(name):
-            continue
-        wanted = replicas(service)
-        mine = [container for container in containers if container.service == name]
-        if not wanted:
-            # Compose leaves what runs of a service with profiles, but removes what is scaled to nothing.
-            if mine and not service.get("profiles"):
-                actions[name] = "removed"
-            continue
-        current = [c for c in mine if c.config == service["labels"][LABEL_CONFIG] and c.image == images.get(name, c.image)]
-        if not mine:
-            actions[name] = "created"
-        elif len(current) < len(mine) or len(mine) != wanted:
-            actions[name] = "recreated"
-        elif any(c.state != "running" for c in mine):
-            actions[name] = "started"
-        else:
-            actions[name] = "unchanged"
-    for name in sorted({container.service for container in containers} - set(whole["services"])):
-        actions[name] = "removed"
-    return actions
 
 
 @dataclass
@@ -272,7 +168,12 @@ class Project:
             self._up(whole, images)
             before, containers = containers, self._observe()
             self._settle_actions(before, containers)
-        pending = self._wait(whole, containers, slice_seconds, started)
+        try:
+            pending = self._wait(whole, containers, slice_seconds, started)
+        except ProjectError:
+            # A run that was killed before the reload, and a reboot: the container started again with files that it had never taken.
+            self._put_back(state, *(name for name, action in self.outcome.actions.items() if action in ("unchanged", "started")))
+            raise
         if pending:
             self.outcome.pending = pending
             return self.outcome
@@ -336,6 +237,7 @@ class Project:
             ):
                 self.outcome.extra.append(f"secret {secret.name}")
         wanted = {COMPOSE_FILE: (to_yaml(whole).encode(), 0o644), **self.spec.files}
+        self._keep_previous(state)
         # Said before they are written, so that a run that is killed leaves no file that nobody knows.
         self._own(state, {*state.get("files", []), *wanted})
         for path, (content, mode) in wanted.items():
@@ -416,7 +318,7 @@ class Project:
         slice_end = self.clock() + slice_seconds
         while True:
             containers = [container for container in there if container.service in wanted]
-            waiting = [container for container in containers if not container.ready]
+            waiting = [container for container in containers if not container.ready(self.clock())]
             absent = wanted - {container.service for container in containers}
             if not waiting and not absent:
                 self.outcome.containers = [self._describe(container) for container in containers]
@@ -425,7 +327,7 @@ class Project:
                 hopeless = container.hopeless(earlier.get(container.id, 0))
                 if hopeless:
                     raise ProjectError(f"{container.name} {hopeless}\n{self._logs([container])}")
-            names = ", ".join([*(f"{c.name} ({_condition(c)})" for c in waiting), *(f"{name} (absent)" for name in sorted(absent))])
+            names = ", ".join([*(f"{c.name} ({c.condition})" for c in waiting), *(f"{name} (absent)" for name in sorted(absent))])
             now = self.clock()
             if now - started > self.spec.wait_timeout:
                 raise ProjectError(f"not healthy after {self.spec.wait_timeout:.0f} s: {names}\n{self._logs(waiting)}")
@@ -448,19 +350,54 @@ class Project:
 
     # -- without a restart -----------------------------------------------------------------------------------------------
 
+    def _keep_previous(self, state: dict[str, Any]) -> None:
+        """Keep what the service runs with beside what is about to be written, until it has taken that: what is refused must not wait for a restart."""
+        previous = state.setdefault("previous", {})
+        for service, paths in self.spec.reloaded_files().items():
+            there = {path: self.folder.read(path) for path in paths}
+            differs = any(content != self.spec.files[path][0] for path, content in there.items())
+            # What an earlier run kept stays: it is the last that the service has taken.
+            if differs and service not in previous and any(content is not None for content in there.values()):
+                previous[service] = {path: content and content.decode(errors="surrogateescape") for path, content in there.items()}
+                self._save(state)
+
+    def _put_back(self, state: dict[str, Any], *services: str) -> None:
+        for service in services:
+            for path, text in state.get("previous", {}).get(service, {}).items():
+                if path not in self.spec.files:
+                    continue
+                if text is not None:
+                    self.folder.write(path, text.encode(errors="surrogateescape"), self.spec.files[path][1])
+                elif self.folder.read(path) is not None:
+                    self.folder.remove(path)
+            if state.get("previous", {}).pop(service, None):
+                self._save(state)
+
+    def _outdated(self, state: Mapping[str, Any], service: str) -> bool:
+        """Whether the service runs, or may run, with other files than these."""
+        return state.get("reloaded", {}).get(service) != self.spec.reload_hash(service) or service in state.get("previous", {})
+
     def _reload(self, state: dict[str, Any]) -> None:
         applied = state.setdefault("reloaded", {})
         for entry in self.spec.reload:
-            service, wanted = entry["service"], self.spec.reload_hash(entry["service"])
-            fresh = self.outcome.actions.get(service) in ("created", "recreated", "started")
-            if not fresh and applied.get(service) != wanted:
-                result = self._exec("reload", service, entry["command"])
+            service = entry["service"]
+            if not self._outdated(state, service):
+                continue
+            if self.outcome.actions.get(service) not in ("created", "recreated", "started"):
+                try:
+                    result = self._exec("reload", service, entry["command"])
+                except ProjectError:
+                    # Nobody knows which files it has taken, so the next run tells it again.
+                    applied.pop(service, None)
+                    self._put_back(state, service)
+                    raise
                 if not result.ok:
+                    self._put_back(state, service)
                     raise ProjectError(f"{service} refused its new configuration and keeps the old one: {result.reason()}")
                 self.outcome.reloaded.append(service)
-            if applied.get(service) != wanted:
-                applied[service] = wanted
-                self._save(state)
+            applied[service] = self.spec.reload_hash(service)
+            state["previous"].pop(service, None)
+            self._save(state)
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
         try:
@@ -483,9 +420,9 @@ class Project:
     def _foretell(self, state: Mapping[str, Any], containers: list[Container]) -> Outcome:
         for entry in self.spec.reload:
             service = entry["service"]
-            if self.outcome.actions.get(service) == "unchanged" and state.get("reloaded", {}).get(service) != self.spec.reload_hash(service):
+            if self.outcome.actions.get(service) == "unchanged" and self._outdated(state, service):
                 self.outcome.reloaded.append(service)
-        if containers and all(action == "unchanged" for action in self.outcome.actions.values()) and all(c.ready for c in containers):
+        if containers and all(action == "unchanged" for action in self.outcome.actions.values()) and all(c.ready(self.clock()) for c in containers):
             self._provision("--check")
         self.outcome.containers = [self._describe(container) for container in containers]
         return self.outcome
@@ -540,7 +477,3 @@ class Project:
                 raise ProjectError(f"docker compose {by_compose[0]} of {self.spec.project} failed: {result.reason()}")
         elif containers:
             self.engine.must([*by_engine, *(container.id for container in containers)])
-
-
-def _condition(container: Container) -> str:
-    return container.health if container.state == "running" and container.health != "none" else container.state

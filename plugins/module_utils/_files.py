@@ -33,13 +33,21 @@ class Folder:
     def write(self, relative: str, content: bytes, mode: int, uid: int = 0, gid: int = 0) -> bool:
         """Make the file so; True if it was not. The old content stays until the new is complete on the disk."""
         full = self.full(relative)
-        if self._is(full, content, mode, uid, gid):
+        closed = [(path, wanted) for path, wanted in self._folders(full) if not admits(path, wanted)]
+        if not closed and self._is(full, content, mode, uid, gid):
             return False
         if not self.check:
-            os.makedirs(self.path, mode=self.mode, exist_ok=True)
-            os.makedirs(os.path.dirname(full), mode=0o755, exist_ok=True)
+            for path, wanted in closed:
+                make_directories(path, wanted)
+                os.chmod(path, wanted)
             replace(full, content, mode, uid, gid)
         return True
+
+    def _folders(self, full: str) -> list[tuple[str, int]]:
+        """This folder and those below it that lead to the file, with their modes."""
+        below = os.path.relpath(os.path.dirname(full), self.path).split("/")
+        paths = [os.path.normpath(os.path.join(self.path, *below[: depth + 1])) for depth in range(len(below))] if below != ["."] else []
+        return [(self.path, self.mode), *((path, 0o755) for path in paths)]
 
     def remove(self, relative: str) -> None:
         if not self.check:
@@ -73,6 +81,26 @@ def replace(full: str, content: bytes, mode: int, uid: int, gid: int) -> None:
         raise
 
 
+def admits(path: str, mode: int) -> bool:
+    """Whether the folder is there and open for those that the mode names. One that gives more, such as a folder of the system, is left alone."""
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode) & mode == mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def make_directories(path: str, mode: int = 0o755) -> None:
+    """The folder and those above it, with these modes whatever the umask of the session is: containers of other users go through them."""
+    if not path or os.path.isdir(path):
+        return
+    make_directories(os.path.dirname(path))
+    masked = os.umask(0)
+    try:
+        os.mkdir(path, mode)
+    finally:
+        os.umask(masked)
+
+
 def ensure_directory(path: str, uid: int, gid: int, mode: int, check: bool) -> bool:
     """Make the directory with owner and mode; True if it was not so. What is inside is left alone."""
     try:
@@ -82,7 +110,7 @@ def ensure_directory(path: str, uid: int, gid: int, mode: int, check: bool) -> b
     except FileNotFoundError:
         info = None
     if not check:
-        os.makedirs(path, exist_ok=True)
+        make_directories(path, mode)
         os.chown(path, uid, gid)
         os.chmod(path, mode)
     return True

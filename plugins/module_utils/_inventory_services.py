@@ -20,7 +20,7 @@ SECRET_ENDINGS = ("_password", "_secret", "_secret_key", "_token")
 def check_services(stack: Stack, report: Report) -> None:
     """Every rule of this file."""
     for host in stack.hosts.values():
-        for rule in (archives, sizes, images, published_ports):
+        for rule in (archives, sizes, images, published_ports, spoiled_passwords):
             rule(stack, host, report)
         if host.prod:
             passwords(host, report)
@@ -106,6 +106,25 @@ def published_ports(stack: Stack, host: Host, report: Report) -> None:
             )
         elif port is not None:
             used[port] = name
+
+
+def spoiled_passwords(stack: Stack, host: Host, report: Report) -> None:
+    """In every environment: no service would take it as it is."""
+    of_services = [(name,) for name in sorted(host.given) if name.endswith(SECRET_ENDINGS) and name.startswith(tuple(f"{role}_" for role in SERVICES))]
+    found = {path: host.values.get(path[0]) for path in of_services}
+    for app in host.values.get("stack_apps") or []:
+        found |= {("stack_apps", f"[{app.get('name')}]", "credentials", need): given for need, given in (app.get("credentials") or {}).items()}
+    for path, password in found.items():
+        # A password that is refused as weak is replaced anyway.
+        if isinstance(password, str) and values.SPOILING.search(password) and not (host.prod and values.weakness(password)):
+            report.add(
+                path,
+                "has a space, a line break or a control character",
+                value=password,
+                allowed="letters, digits and punctuation, or empty: one is made and kept",
+                example=f'{path[-1]}: ""',
+                host=host.name,
+            )
 
 
 def passwords(host: Host, report: Report) -> None:

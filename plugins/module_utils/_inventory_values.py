@@ -32,6 +32,8 @@ WELL_KNOWN = frozenset(
 )
 FILLER = re.compile(r"^(<.*>|\[.*\]|x{3,}|\*+|\.+|0+|todo.*|your.*|replace.*|example.*|placeholder.*|insert.*)$", re.IGNORECASE)
 SHORTEST_PASSWORD = 16
+# What a shell, psql or a URL takes for an end or writes in another way: the service and the application would not have the same password.
+SPOILING = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 def size(value: Any) -> int | None:

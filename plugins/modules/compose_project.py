@@ -116,7 +116,9 @@ options:
         type: str
         default: "0700"
   reload:
-    description: Files that a running service takes over by a command instead of a new container.
+    description:
+      - Files that a running service takes over by a command instead of a new container.
+      - Where the command fails, the files get back what the service runs with, so that its next start does not meet what it has refused.
     type: list
     elements: dict
     default: []
@@ -158,7 +160,7 @@ options:
     type: dict
     default: {}
   wait_timeout:
-    description: Seconds until every container must be healthy.
+    description: Seconds until every container must be healthy. One without a health check must have run for five seconds.
     type: float
     default: 120
   resume:
@@ -245,6 +247,7 @@ provisioned:
   sample: [role shop created]
 """
 
+import json
 import posixpath
 import time
 
@@ -309,8 +312,9 @@ def main():
         if not module.params[name]:
             module.fail_json(msg=f"compose_project needs {name}; it is worked out where stack_name, stack_root and stack_secrets_root are set")
     resume = module.params["resume"]
-    started = resume.get("started", time.time())
-    earlier = Outcome(**resume.get("outcome", {}))
+    exact = json.loads(next(iter(resume.get("exact", {})), "{}"))
+    started = exact.pop("started", time.time())
+    earlier = Outcome(**{**resume.get("outcome", {}), **exact})
     try:
         spec = spec_of(module.params)
         module.no_log_values.update(*(secret.fragments() for secret in spec.secrets))
@@ -323,7 +327,9 @@ def main():
     if module._diff:
         result["diff"] = outcome.diff()
     if outcome.pending:
-        result.update(pending=True, progress=outcome.pending, resume={"started": started, "outcome": outcome.carried()})
+        # A short secret is masked wherever it occurs, also in numbers; keys are not.
+        exact = {"started": started, "actions": outcome.actions, "restarts": outcome.restarts}
+        result.update(pending=True, progress=outcome.pending, resume={"exact": {json.dumps(exact): True}, "outcome": outcome.carried()})
     module.exit_json(**result)
 
 

@@ -56,16 +56,19 @@ def test_a_new_route_is_taken_over_without_a_new_container(get, service, converg
     assert converge().changed(name) == 1
 
 
-def test_a_configuration_that_caddy_refuses_leaves_the_running_one(get, converge):
+def test_a_configuration_that_caddy_refuses_leaves_the_running_one_also_over_a_restart(host, get, converge, service, name):
     broken = converge(caddy_config="no_such_option")
     assert broken.rc != 0
     assert "no_such_option" in broken.output
     assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
-    again = converge(caddy_config="no_such_option")
-    assert again.rc != 0
-    assert converge().rc == 0
+    assert converge(caddy_config="no_such_option").rc != 0
+    host.check_output("docker restart " + service("caddy").container)
+    assert get("https://app.shop.test/hello", "--retry 20 --retry-delay 1 --retry-connrefused").stdout.endswith("web /hello")
+    assert converge().changed(name) == 0
 
 
 def test_an_upstream_that_is_away_for_a_moment_costs_no_request(host, get):
-    host.check_output("docker stop -t 1 shop-web && (sleep 2; docker start shop-web) >/dev/null 2>&1 &")
+    host.check_output("docker stop -t 0 shop-web")
+    assert host.check_output("docker inspect -f '{{.State.Running}}' shop-web") == "false"
+    host.check_output("setsid -f sh -c 'sleep 2; docker start shop-web' >/dev/null 2>&1")
     assert get("https://app.shop.test/late").stdout.endswith("web /late")

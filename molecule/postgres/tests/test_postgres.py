@@ -58,6 +58,21 @@ def test_a_role_that_lost_its_password_gets_it_back(postgres, converge, name):
     assert ask(postgres, "SELECT 1").stdout.strip() == "1"
 
 
+def test_what_a_killed_provisioning_left_is_mended(postgres, converge, name):
+    as_admin = "psql -X -U postgres -v ON_ERROR_STOP=1 -c"
+    assert postgres(f"{as_admin} \"CREATE ROLE other LOGIN PASSWORD 'other'\" -c 'GRANT CONNECT ON DATABASE shop TO PUBLIC'").rc == 0
+    assert ask(postgres, "SELECT 1", "other", "other").rc == 0
+    assert "database shop closed to other roles" in converge("--check", "--diff").output
+    assert converge().changed(name) == 1
+    assert "permission denied for database" in ask(postgres, "SELECT 1", "other", "other").stderr
+    # The role without its password, and the database not there yet.
+    assert postgres(f"{as_admin} 'DROP ROLE other' -c 'ALTER DATABASE shop RENAME TO aside' -c 'ALTER ROLE shop PASSWORD NULL'").rc == 0
+    assert converge().changed(name) == 1
+    assert ask(postgres, "SELECT current_database()").stdout.strip() == "shop"
+    assert postgres(f"{as_admin} 'DROP DATABASE shop' -c 'ALTER DATABASE aside RENAME TO shop'").rc == 0
+    assert converge().changed(name) == 0
+
+
 def test_a_setting_that_the_server_refuses_ends_the_run_with_its_own_words(postgres, converge, name):
     broken = converge(postgres_config={"shared_buffers": "nonsense"}, stack_wait_timeout=60)
     assert broken.rc != 0

@@ -57,6 +57,15 @@ def test_what_was_kept_is_read_again(s3):
     assert s3("/shop/kept") == (200, "seven")
 
 
+def test_a_key_changed_in_the_inventory_is_rotated(s3, converge, name):
+    assert converge(shop_key="canary-of-another-key").changed(name) == 1
+    assert s3("/shop/kept", secret="canary-of-another-key") == (200, "seven")
+    assert s3("/shop/kept")[0] == 403
+    assert converge().changed(name) == 1
+    assert s3("/shop/kept", secret="canary-of-another-key")[0] == 403
+    assert s3("/shop/kept") == (200, "seven")
+
+
 def test_a_bucket_that_was_lost_is_made_again(service, converge, name):
     service("seaweedfs")("echo 's3.bucket.delete -name shop' | timeout 20 weed shell -master=127.0.0.1:9333")
     assert "bucket shop" in converge("--check", "--diff").output
@@ -64,11 +73,10 @@ def test_a_bucket_that_was_lost_is_made_again(service, converge, name):
     assert converge().changed(name) == 0
 
 
-def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(host, service, converge):
-    host.check_output("docker rm -f molecule-seaweedfs-seaweedfs-1 && chown 0:0 /var/lib/molecule/seaweedfs && chmod 700 /var/lib/molecule/seaweedfs")
-    host.check_output("mv /var/lib/molecule/seaweedfs /var/lib/molecule/aside && touch /var/lib/molecule/seaweedfs")
-    broken = converge(stack_wait_timeout=60)
+def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(service, converge):
+    broken = converge(seaweedfs_volume_size_limit_mb=100_000_000, stack_wait_timeout=60)
     assert broken.rc != 0
-    host.check_output("rm /var/lib/molecule/seaweedfs && mv /var/lib/molecule/aside /var/lib/molecule/seaweedfs")
+    assert "last lines of molecule-seaweedfs-seaweedfs-1" in broken.output
+    assert "olumeSizeLimitMB should be" in broken.output
     assert converge().rc == 0
     assert service("seaweedfs").health == "healthy"

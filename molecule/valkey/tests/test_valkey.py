@@ -47,6 +47,38 @@ def test_a_password_changed_in_the_inventory_is_rotated(valkey, converge, name):
     assert converge().changed(name) == 1
 
 
+@pytest.fixture
+def probe(converge):
+    """What health_probe says of the container: its message on one line, empty when all is good."""
+
+    def run(**variables):
+        done = converge(playbook="probe.yml", **variables)
+        said = " ".join(done.output.split())
+        assert (done.rc == 0) == ("probes not good" not in said), done.output
+        return said if done.rc else ""
+
+    return run
+
+
+def test_health_probe_tells_a_good_container_from_one_that_refuses_or_keeps_silent(probe):
+    assert probe() == ""
+    assert "1 of 2 probes not good" in probe(probe_command="echo not today; exit 3")
+    assert "exited 3, expected 0: not today" in probe(probe_command="echo not today; exit 3")
+    assert "no answer within 2 s" in probe(probe_command="sleep 20")
+
+
+def test_health_probe_tells_a_container_that_does_not_serve_and_waits_for_a_slow_one(host, valkey, probe):
+    host.check_output(f"docker pause {valkey.container}")
+    assert f"container {valkey.container} is paused" in probe()
+    host.check_output(f"docker unpause {valkey.container} && docker stop {valkey.container}")
+    said = probe()
+    assert "2 of 2 probes not good" in said
+    assert f"container {valkey.container} has exited with 0" in said
+    host.check_output(f"docker start {valkey.container}")
+    assert "is still starting" in probe()
+    assert probe(probe_timeout=30) == ""
+
+
 def test_a_setting_that_the_server_refuses_ends_the_run_with_its_own_words(valkey, converge):
     broken = converge(valkey_config={"no-such-setting": "yes"}, stack_wait_timeout=60)
     assert broken.rc != 0

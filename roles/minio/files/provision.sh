@@ -23,6 +23,10 @@ changed() {
     [ "$check" != --check ]
 }
 
+policies_of() {
+    "$client" --json admin user info stack "$1" 2>/dev/null | tr -d ' \n' | sed -n 's/.*"policyName":"\([^"]*\)".*/\1/p' | tr , '\n'
+}
+
 while read -r name secret bucket; do
     [ -n "$name" ] || continue
     if ! "$client" stat "stack/$bucket" >/dev/null 2>&1 && changed "bucket $bucket"; then
@@ -37,6 +41,9 @@ JSON
     # Logging in asks the server, so it fails for a user that is not there and for another password.
     if ! log_in app "$name" "$secret" && changed "keys of $name"; then
         printf '%s\n%s\n' "$name" "$(cat "$secrets/$secret")" | "$client" admin user add stack >/dev/null
-        "$client" admin policy attach stack "app-$name" --user "$name" >/dev/null 2>&1 || true
+    fi
+    # A user without a policy can log in as well, so what it may do is looked at by itself.
+    if ! policies_of "$name" | grep -qxF "app-$name" && changed "rights of $name"; then
+        "$client" admin policy attach stack "app-$name" --user "$name" >/dev/null
     fi
 done < "$here/applications"

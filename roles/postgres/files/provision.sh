@@ -19,7 +19,7 @@ sql() {
 
 # What sql() reads has the role and the file of its password in psql variables.
 can_log_in() {
-    PGPASSWORD=$(cat "$secrets/$2") psql --no-psqlrc --quiet --host 127.0.0.1 --username "$1" --dbname "$3" --command 'SELECT 1' >/dev/null 2>&1
+    PGPASSWORD=$(cat "$secrets/$2") psql --no-psqlrc --quiet --host 127.0.0.1 --username "$1" --dbname "${3:-postgres}" --command 'SELECT 1' >/dev/null 2>&1
 }
 
 changed() {
@@ -27,30 +27,44 @@ changed() {
     [ "$check" != --check ]
 }
 
+# One statement, so that no role is left without its password: set_password CREATE|ALTER ROLE SECRET
 set_password() {
-    sql postgres --set role="$1" --set file="$secrets/$2" <<'SQL'
-\set password `cat :'file'`
-ALTER ROLE :"role" LOGIN PASSWORD :'password';
+    sql postgres --set role="$2" --set file="$secrets/$3" <<SQL
+\\set password \`cat :'file'\`
+$1 ROLE :"role" LOGIN PASSWORD :'password';
 SQL
 }
 
+# A new database lets every role in.
+close_to_others() {
+    echo "REVOKE ALL ON DATABASE :\"name\" FROM PUBLIC;" | sql postgres --set name="$1"
+}
+
 if ! can_log_in postgres postgres_admin postgres && changed "password of postgres"; then
-    set_password postgres postgres_admin
+    set_password ALTER postgres postgres_admin
 fi
 
 while read -r name secret extensions; do
     [ -n "$name" ] || continue
     role_there=$(echo "SELECT 1 FROM pg_roles WHERE rolname = :'name';" | sql postgres --set name="$name")
     database_there=$(echo "SELECT 1 FROM pg_database WHERE datname = :'name';" | sql postgres --set name="$name")
+    open_there=$(sql postgres --set name="$name" <<'SQL'
+SELECT 1 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS granted WHERE datname = :'name' AND grantee = 0 LIMIT 1;
+SQL
+    )
     if [ -z "$role_there" ] && changed "role $name"; then
-        echo "CREATE ROLE :\"name\" LOGIN;" | sql postgres --set name="$name"
-        set_password "$name" "$secret"
+        set_password CREATE "$name" "$secret"
     fi
     if [ -z "$database_there" ] && changed "database $name"; then
-        printf '%s\n' "CREATE DATABASE :\"name\" OWNER :\"name\";" "REVOKE ALL ON DATABASE :\"name\" FROM PUBLIC;" | sql postgres --set name="$name"
+        echo "CREATE DATABASE :\"name\" OWNER :\"name\";" | sql postgres --set name="$name"
+        close_to_others "$name"
     fi
-    if [ -n "$role_there" ] && [ -n "$database_there" ] && ! can_log_in "$name" "$secret" "$name" && changed "password of $name"; then
-        set_password "$name" "$secret"
+    # Each by itself: a run may have been killed after any statement.
+    if [ -n "$open_there" ] && changed "database $name closed to other roles"; then
+        close_to_others "$name"
+    fi
+    if [ -n "$role_there" ] && ! can_log_in "$name" "$secret" "${database_there:+$name}" && changed "password of $name"; then
+        set_password ALTER "$name" "$secret"
     fi
     [ "$extensions" != - ] || continue
     for extension in $(echo "$extensions" | tr , ' '); do

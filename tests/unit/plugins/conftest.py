@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ class FakeDocker:
         self.images: dict[str, str] = {}
         self.networks: set[str] = set()
         self.healthy_after: dict[str, float] = {}  # by service, seconds from its start; without it a container is healthy at once
+        self.unchecked: set[str] = set()  # services without a health check
         self.crashing: dict[str, float] = {}  # by service, seconds between two crashes
         self.log = "first line\nlast words\n"
         self.execute = lambda service, command: (0, "", "")
@@ -154,6 +156,7 @@ class FakeDocker:
             health = "starting"
         if container["service"] in self.crashing:
             state, restarts = "restarting", restarts + int(age / self.crashing[container["service"]])
+        checked = {} if container["service"] in self.unchecked else {"Health": {"Status": health}}
         return {
             "Id": container["Id"],
             "Name": container["Name"],
@@ -161,10 +164,15 @@ class FakeDocker:
             "RestartCount": restarts,
             "Created": "2026-01-01T00:00:00Z",
             "Config": {"Labels": self._labels(container), "Image": container["ref"]},
-            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": str(container["started"]), "Health": {"Status": health}},
+            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": self._moment(container["started"]), **checked},
             "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
             "NetworkSettings": {"Networks": container["networks"]},
         }
+
+    @staticmethod
+    def _moment(seconds: float) -> str:
+        """As the engine writes it, nine digits and all."""
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
 
     def _compose(self, file, project, words, timeout):
         if words[0] == "exec":

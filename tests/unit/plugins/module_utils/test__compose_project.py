@@ -126,12 +126,43 @@ def test_a_refused_reload_is_an_error_in_the_services_words_and_is_tried_again(s
     assert shop.run(files=shop.files(live=b"b")).reloaded == ["web"]
 
 
-def test_a_reload_that_hangs_names_service_command_and_time_and_is_tried_again(shop):
+def refused(service, command):
+    return 1, "", "unknown directive"
+
+
+@pytest.fixture
+def live(shop):
+    """What the service would read if it were started again now."""
+    return lambda: (shop.path / "config/live.conf").read_bytes()
+
+
+def test_files_that_a_service_refuses_do_not_wait_for_its_next_start(shop, live):
+    shop.run()
+    shop.docker.execute = refused
+    for _again in range(2):
+        with pytest.raises(ProjectError, match="unknown directive"):
+            shop.run(files=shop.files(live=b"bad"))
+        assert live() == b"a"
+    assert not shop.run().changed
+
+
+def test_a_file_that_was_new_and_refused_is_gone_again(shop):
+    shop.run()
+    shop.docker.execute = refused
+    reload = ({"service": "web", "files": ["config/live.conf", "config/more.conf"], "command": ["web", "reload"]},)
+    with pytest.raises(ProjectError, match="unknown directive"):
+        shop.run(files=shop.files(more=b"bad"), reload=reload)
+    assert sorted(os.listdir(shop.path / "config")) == ["live.conf", "web.conf"]
+
+
+def test_a_reload_that_hangs_names_service_command_and_time_and_is_tried_again(shop, live):
     shop.run()
     shop.docker.execute = lambda service, command: "hangs"
     with pytest.raises(ProjectError, match="reload of web did not end within 60 s: web reload; the next run tries it again"):
         shop.run(files=shop.files(live=b"b"))
+    assert live() == b"a"
     shop.docker.execute = lambda service, command: (0, "", "")
+    assert shop.run().reloaded == ["web"]  # nobody knows which of the two it took
     assert shop.run(files=shop.files(live=b"b")).reloaded == ["web"]
 
 
@@ -232,6 +263,32 @@ def test_killed_before_the_reload_the_next_run_reloads(shop, killed):
     assert shop.run(files=shop.files(live=b"b")).reloaded == ["web"]
 
 
+def test_killed_before_the_reload_what_is_refused_by_the_next_run_gives_way_to_what_served(shop, killed, live):
+    shop.run()
+    killed("exec", files=shop.files(live=b"bad"))
+    assert shop.run(check=True, files=shop.files(live=b"bad")).reloaded == ["web"]
+    shop.docker.execute = refused
+    with pytest.raises(ProjectError, match="unknown directive"):
+        shop.run(files=shop.files(live=b"worse"))
+    assert live() == b"a"
+
+
+def test_killed_around_the_reload_the_way_back_is_a_reload_too(shop, killed):
+    shop.run()
+    killed("exec", files=shop.files(live=b"b"))
+    assert shop.run().reloaded == ["web"]
+    assert not shop.run().changed
+
+
+def test_killed_before_the_reload_and_rebooted_a_service_that_cannot_start_gets_back_what_served(shop, killed, live):
+    shop.run()
+    killed("exec", files=shop.files(live=b"bad"))
+    shop.docker.crashing = {"web": 1}
+    with pytest.raises(ProjectError, match="crashed 3 times"):
+        shop.run(files=shop.files(live=b"bad"))
+    assert live() == b"a"
+
+
 def test_killed_after_a_file_was_added_it_is_still_removed_when_it_is_not_wanted_any_more(shop, monkeypatch):
     shop.run()
     write = _files.replace
@@ -324,6 +381,31 @@ def test_a_service_that_an_earlier_slice_removed_is_still_said(shop):
     first = shop.run(slice_seconds=8, definition=definition)
     second = shop.run(slice_seconds=8, definition=definition, earlier=Outcome(**first.carried()), started=start)
     assert second.actions == {"web": "recreated", "cache": "removed"}
+
+
+def test_a_container_without_a_health_check_must_run_for_some_seconds(shop):
+    shop.docker.unchecked = {"cache"}
+    begin = shop.docker.now
+    assert shop.run(slice_seconds=2).pending == "waiting for s-shop-cache-2 (no health check, must run for 5 s)"
+    shop.run()
+    assert 5 <= shop.docker.now - begin < 6
+    shop.run()
+    assert shop.docker.now - begin < 6
+
+
+def test_a_container_without_a_health_check_that_crashes_again_and_again_is_not_ready(shop):
+    shop.docker.unchecked = {"cache"}
+    answer = shop.docker._answer
+
+    def crash_every_two_seconds(words, timeout):
+        for cache in (container for container in shop.docker.containers.values() if container["service"] == "cache"):
+            if shop.docker.now - cache["started"] >= 2:
+                cache.update(started=shop.docker.now, restarts=cache["restarts"] + 1)
+        return answer(words, timeout)
+
+    shop.docker._answer = crash_every_two_seconds
+    with pytest.raises(ProjectError, match="s-shop-cache-2 crashed 3 times"):
+        shop.run()
 
 
 def test_too_late_says_how_long_what_and_the_last_lines_of_its_log(shop):

@@ -75,6 +75,42 @@ def test_a_directory_gets_its_mode_and_keeps_its_content(tmp_path, me):
     assert ((path / "data").read_text(), mode(path)) == ("x", 0o700)
 
 
+@pytest.fixture(params=[0o027, 0o077])
+def umask(request):
+    """The session of a hardened host."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def test_folders_are_open_to_containers_whatever_the_umask_is(tmp_path, me, umask):
+    Folder(str(tmp_path / "stack/p")).write("config/conf.d/a.conf", b"x", 0o644)
+    Folder(str(tmp_path / "keys/p"), mode=0o700).write("a.1", b"x", 0o400, *me)
+    ensure_directory(str(tmp_path / "data/p"), *me, 0o700, check=False)
+    modes = {str(path.relative_to(tmp_path)): oct(mode(path)) for path in sorted(tmp_path.rglob("*")) if path.is_dir()}
+    assert modes == {
+        **dict.fromkeys(("stack", "stack/p", "stack/p/config", "stack/p/config/conf.d", "keys", "data"), "0o755"),
+        **dict.fromkeys(("keys/p", "data/p"), "0o700"),
+    }
+
+
+@pytest.mark.parametrize("closed", ["p", "p/config", "p/config/conf.d"])
+def test_a_folder_that_an_earlier_run_left_closed_is_opened(tmp_path, me, closed):
+    folder = Folder(str(tmp_path / "p"))
+    folder.write("config/conf.d/a.conf", b"x", 0o644)
+    os.chmod(tmp_path / closed, 0o700)
+    assert Folder(folder.path, check=True).write("config/conf.d/a.conf", b"x", 0o644)
+    assert folder.write("config/conf.d/a.conf", b"x", 0o644)
+    assert mode(tmp_path / closed) == 0o755
+    assert not folder.write("config/conf.d/a.conf", b"x", 0o644)
+
+
+def test_a_folder_that_gives_more_is_left_alone(tmp_path, me):
+    os.chmod(tmp_path, 0o2775)
+    Folder(str(tmp_path)).write("a", b"x", 0o644)
+    assert mode(tmp_path) == 0o2775
+
+
 def test_the_same_secret_keeps_its_file_and_another_gets_the_next_number(tmp_path):
     folder = str(tmp_path / "s")
     assert current_generation(folder, "p", "A") == (f"{folder}/p.1", False)

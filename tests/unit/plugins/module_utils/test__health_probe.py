@@ -179,11 +179,16 @@ def authority(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def serving_tls(authority, name):
+def serving_tls(authority, name, pause=0.0):
+    class Pausing(Site):
+        def setup(self):
+            time.sleep(pause)
+            super().setup()
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / f"{name}.pem", authority / f"{name}.key")
     # The handshake belongs to the handler's thread: a client that leaves must not end the server.
-    with serving(wrap=lambda plain: context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)) as (port, _handler):
+    with serving(Pausing, wrap=lambda plain: context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)) as (port, _handler):
         yield port
 
 
@@ -330,6 +335,32 @@ class TestTls:
         assert outcome.reason == f"no answer within 0.3 s (TLS handshake with 127.0.0.1:{port} not complete)"
 
 
+    def test_a_slow_target_is_good_when_it_may_take_so_long(self, authority):
+        with serving_tls(authority, "good", pause=0.3) as port:
+            outcome = look(Probe("tls", kind="tls", host="127.0.0.1", port=port, ca_path=str(authority / "ca.pem")))
+        assert (outcome.ok, outcome.latency_ms >= 300) == (True, True)
+
+    def test_a_refused_connection_names_the_address(self, closed_port):
+        assert look(Probe("tls", kind="tls", host="127.0.0.1", port=closed_port)).reason == f"connection refused by 127.0.0.1:{closed_port}"
+
+
+@contextlib.contextmanager
+def crowded():
+    """A listener whose queue is full, so that nobody's connection is made before it accepts one."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = []
+    for _client in range(4):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(listener.getsockname())
+        waiting.append(client)
+    try:
+        yield listener
+    finally:
+        for client in (*waiting, listener):
+            client.close()
+
+
 class TestTcp:
     def test_a_listening_port_is_good_even_if_it_keeps_silent(self):
         with talking(None) as port:
@@ -337,6 +368,20 @@ class TestTcp:
 
     def test_a_closed_port_is_refused(self, closed_port):
         assert look(Probe("db", kind="tcp", host="127.0.0.1", port=closed_port)).reason == f"connection refused by 127.0.0.1:{closed_port}"
+
+    def test_a_target_that_does_not_take_the_connection_is_silent(self):
+        with crowded() as listener:
+            port = listener.getsockname()[1]
+            outcome = look(Probe("db", kind="tcp", host="127.0.0.1", port=port, timeout=0.3))
+        assert outcome.reason == f"no answer within 0.3 s (connecting to 127.0.0.1:{port})"
+
+    def test_a_slow_target_is_good_when_it_may_take_so_long(self):
+        with crowded() as listener:
+            serve = threading.Timer(0.3, lambda: [listener.accept() for _client in range(3)])
+            serve.start()
+            outcome = look(Probe("db", kind="tcp", host="127.0.0.1", port=listener.getsockname()[1], timeout=10))
+            serve.join(10)
+        assert (outcome.ok, outcome.latency_ms >= 300) == (True, True)
 
 
 def engine_that(answers: dict[str, Result]) -> Engine:
@@ -393,6 +438,12 @@ class TestContainer:
         engine = engine_that({"ps": Result((), 0, "1\n2\n", ""), "container": Result((), 0, json.dumps(two), "")})
         assert look(Probe("release", kind="container", project="shop-web"), engine).reason == "container b has exited with 1"
 
+    def test_a_slow_start_is_waited_for(self):
+        answers = iter([inspected(Health={"Status": "starting"})] * 2 + [inspected(Health={"Status": "healthy"})])
+        clock, outcome = Clock(), Outcome("web")
+        run_probes([self.probe], [outcome], clock() + 60, clock() + 60, checker(Engine(runner=lambda *_, **_o: next(answers))), clock, clock.sleep)
+        assert (outcome.ok, outcome.attempts) == (True, 3)
+
     def test_an_engine_that_does_not_answer_is_a_silence(self):
         engine = engine_that({"container": subprocess.TimeoutExpired("docker", 5)})
         assert look(self.probe, engine).reason == "no answer within 5 s (the engine is silent)"
@@ -412,6 +463,15 @@ class TestExec:
         probe = Probe("cache", kind="exec", container="gone", command=("false",), rc=(1,))
         gone = Result((), 1, "", "Error response from daemon: No such container: gone\n")
         assert look(probe, engine_that({"exec": gone})).reason == "No such container: gone"
+
+    def test_a_slow_command_is_good_when_it_may_take_so_long(self):
+        def runner(args, **options):
+            assert options["timeout"] <= 5
+            time.sleep(0.2)
+            return Result((), 0, "PONG\n", "")
+
+        outcome = look(self.probe, Engine(runner=runner))
+        assert (outcome.ok, outcome.latency_ms >= 200) == (True, True)
 
     def test_a_command_that_hangs_is_said(self):
         engine = engine_that({"exec": subprocess.TimeoutExpired("docker", 5)})

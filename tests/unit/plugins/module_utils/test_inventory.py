@@ -128,6 +128,16 @@ MEANING = {
     "address for documentation": ({"host_variables": {"box": {"ansible_host": "198.51.100.7"}}}, "ansible_host of box", "for documentation"),
     "address with port": ({"host_variables": {"box": {"stack_address": "10.0.0.1:22"}}}, "stack_address of box", "neither an IP address"),
     "short password": ({"variables": {"postgres_password": "x7-Kp"}}, "postgres_password", "shorter than 16"),
+    "password with a line break": (
+        {"variables": {"postgres_password": f"{GOOD_PASSWORD}\n"}, "base": DEV},
+        "postgres_password",
+        "has a space, a line break or a control character",
+    ),
+    "password of an app's user with a space": (
+        {"apps": [app(credentials={"s3": f"{GOOD_PASSWORD} x"})], "base": DEV},
+        "stack_apps[shop].credentials.s3",
+        "has a space, a line break or a control character",
+    ),
     "well-known password": ({"variables": {"rabbitmq_password": "password123"}}, "rabbitmq_password", "well-known password"),
     "filler as password": ({"variables": {"valkey_password": "<your password here>"}}, "valkey_password", "is a placeholder"),
     "password is the user": (

@@ -70,6 +70,18 @@ def test_the_time_limit_counts_over_all_slices(call, docker):
     assert answer["msg"].startswith("not healthy after 20 s: s-shop-web-1 (starting)\n--- last lines of s-shop-web-1:")
 
 
+@pytest.mark.parametrize("short", ["0", "1", "7", "created"])
+def test_a_secret_as_short_as_a_part_of_a_number_does_not_spoil_what_is_resumed(call, docker, me, short):
+    docker.healthy_after = {"web": 12}
+    secrets = [{"name": "password", "value": short, "uid": me[0]}, {"name": "environment", "value": "", "uid": me[0]}]
+    docker.add("s-shop", "web", restarts=17, labels={"stack.longshore.config": "of yesterday"})
+    first = call(secrets=secrets)
+    assert first["pending"]
+    docker.now += 5
+    second = call(secrets=secrets, resume=first["resume"])
+    assert ("pending" in second, "failed" in second, second["changed"]) == (False, False, True)
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_no_secret_is_in_an_answer(call, docker, check):
     docker.healthy_after = {"web": 12}
