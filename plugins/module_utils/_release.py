@@ -21,6 +21,8 @@ LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
 DEFAULT_USER = "10001:10001"
 LONGEST_SLUG = 80
+# What an application says of the form of its secrets; a release keeps it.
+_FORM = ("user", "secrets_as", "env_names")
 # Whatever the image has: the first that is there answers, the last decides.
 _PROBE = (
     "wget -q -O /dev/null {url} 2>/dev/null || curl -fsS -o /dev/null {url} 2>/dev/null || "
@@ -45,10 +47,9 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     given["env"]["APP_RELEASE"] = release
     edge = f"{view.own('stack_name')}_edge"
     networks = {"backend": {"name": f"{view.own('stack_name')}_backend", "external": True}}
-    backends = _backends(app)
-    if backends:
-        networks["edge"] = {"name": edge, "external": True}
     here = [process for process in app.get("processes") or [] if _runs_here(view, process)]
+    if any(process.get("port") for process in here):
+        networks["edge"] = {"name": edge, "external": True}
     files = _secret_files(app, given)
     record = {
         "release": release,
@@ -59,21 +60,23 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
         "labels": {LABEL_RELEASE: release},
         "singletons": [process["name"] for process in here if _alone(process)],
         "overlapping": [process["name"] for process in here if not _alone(process)],
-        "backends": backends,
+        "backends": _backends(app, here),
         "network": edge,
         "own_secrets": [entry["name"] for entry in files if entry["own"]],
+        "form": {name: app[name] for name in _FORM if app.get(name)},
     }
     return _placed(view, app, record, [{key: entry[key] for key in ("name", "value", "uid")} for entry in files])
 
 
 def recalled(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's credentials."""
-    files = []
-    for entry in _secret_files(app, app_environment(view, app, secrets)):
-        if not entry["own"]:
-            files.append({key: entry[key] for key in ("name", "value", "uid")})
-    own = [{"name": name, "uid": 0 if name == OWN_FILE else _uid(app), "value": None} for name in record["own_secrets"]]
-    return _placed(view, app, record, [*own, *files])
+    """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's credentials.
+
+    Those have the names and the owner that the release knows, whatever the inventory calls them now.
+    """
+    then = {**{name: value for name, value in app.items() if name not in _FORM}, **record["form"]}
+    files = _secret_files(then, app_environment(view, then, secrets))
+    own = [{"name": name, "value": None, "uid": _uid(then) if _as_files(then) else 0} for name in record["own_secrets"]]
+    return _placed(view, app, record, [*own, *({key: entry[key] for key in ("name", "value", "uid")} for entry in files if not entry["own"])])
 
 
 def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,10 +124,10 @@ def _runs_here(view: View, process: Mapping[str, Any]) -> bool:
     return not process.get("singleton") or not hosts or view.host == hosts[0]
 
 
-def _backends(app: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _backends(app: Mapping[str, Any], here: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
         process["name"]: {"name": alias(app["name"], process["name"]), "port": int(process["port"]), "health": (process.get("health") or {}).get("path") or ""}
-        for process in app.get("processes") or []
+        for process in here
         if process.get("port") and int(process.get("replicas", 1)) > 0
     }
 

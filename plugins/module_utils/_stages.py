@@ -23,7 +23,10 @@ from ansible_collections.longshore.stack.plugins.module_utils._switch import swi
 SLICE_SECONDS = 8.0
 PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
-KEPT = ("stack", "release", "project", "definition", "labels", "singletons", "overlapping", "backends", "network", "image", "own_secrets", "version", "drain")
+KEPT = (
+    *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "overlapping"),
+    *("backends", "network", "own_secrets", "form", "drain"),
+)
 
 
 class Call:

@@ -275,7 +275,9 @@ def routes(view: View) -> list[dict[str, Any]]:
 def upstreams(view: View, app: Mapping[str, Any], process: Mapping[str, Any]) -> list[str]:
     """Where this proxy host reaches the process: the switch beside it by the network, those of other hosts by their private address."""
     port = switch_port(app, process)
-    return [f"{'switch' if host == view.host else view.address(host)}:{port}" for host in view.hosts("app")]
+    # A singleton runs on the first host only.
+    hosts = view.hosts("app")[: 1 if process.get("singleton") else None]
+    return [f"{'switch' if host == view.host else view.address(host)}:{port}" for host in hosts]
 
 
 def alias(app: str, process: str) -> str:

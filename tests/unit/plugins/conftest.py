@@ -109,7 +109,12 @@ class FakeDocker:
         elif words[:2] == ["network", "rm"]:
             self.networks -= set(words[2:])
         elif words[:2] == ["image", "rm"]:
-            del self.images[words[2]]
+            self.images.pop(words[2], None)
+        elif words[0] == "tag":
+            self.images[words[2]] = words[1]
+        elif words[:2] == ["update", "--restart"]:
+            for container in self._found(words[3:]):
+                container["policy"] = words[2]
         elif words[0] == "logs":
             return 0, self.log, ""
         elif words[0] in ("stop", "start", "rm"):
@@ -189,13 +194,15 @@ class FakeDocker:
                 del self.containers[container["Id"]]
         else:
             assert words[0] == "up"
-            self._up(yaml.safe_load(file.read_text()), project, mine)
+            self._up(yaml.safe_load(file.read_text()), project, mine, words[words.index("never") + 1 :])
         return 0, "", ""
 
-    def _up(self, whole, project, mine):
-        services = {name: service for name, service in whole["services"].items() if not service.get("profiles")}
+    def _up(self, whole, project, mine, chosen):
+        services = {name: service for name, service in whole["services"].items() if not service.get("profiles") and name in (chosen or whole["services"])}
         wanted = {name: service.get("scale", service.get("deploy", {}).get("replicas", 1)) for name, service in services.items()}
         for container in mine:
+            if chosen and container["service"] in set(whole["services"]) - set(chosen):
+                continue
             service = services.get(container["service"]) if wanted.get(container["service"]) else None
             image = self.images.get(service["image"]) if service else None
             if not service or container["labels"] != service["labels"] or container["image"] != image:

@@ -18,6 +18,7 @@ VARIABLES = {
     "stack_name": "s",
     "stack_root": "/opt/s",
     "stack_secrets_root": "/secrets",
+    "stack_data_root": "/var/lib/s",
     "stack_apps": [APP],
 }
 SECRETS = {"postgres_admin": "a", "postgres_shop": "b"}
@@ -42,14 +43,19 @@ def test_endpoint_says_what_the_inventory_lacks():
 
 
 def test_wiring_answers_every_documented_question():
-    assert ask(wiring, "routes")[0][0]["upstreams"] == ["shop-web:80"]
+    (route,), (backend,) = ask(wiring, "routes")[0], ask(wiring, "backends")[0]
+    assert (route["upstreams"], backend["name"]) == ([f"switch:{backend['port']}"], "shop-web")
+    assert ask(wiring, "switch_published") == [[]]
     assert ask(wiring, "probes", ca_path="/ca")[0][0]["ca_path"] == "/ca"
     assert "ca_path" not in ask(wiring, "probes")[0][0]
     assert ask(wiring, "users", of="postgres")[0][0]["name"] == "shop"
     assert ask(wiring, "published", of="postgres") == [[]]
     assert [entry["value"] for entry in ask(wiring, "secrets", of="postgres", secrets=SECRETS, uid=999)[0]] == ["a", "b"]
     assert ask(wiring, "app", of="shop", variables={**VARIABLES, "app_version": "2"})[0]["version"] == "2"
-    assert ask(wiring, "release", of="shop", secrets=SECRETS, image={"ref": "x", "id": "y"})[0]["release"].startswith("1-")
+    made = ask(wiring, "release", of="shop", secrets=SECRETS, image={"ref": "x", "id": "y"})[0]
+    assert made["spec"]["release"].startswith("1-")
+    assert ask(wiring, "recalled", of="shop", secrets=SECRETS, record=made["spec"]) == [made]
+    assert ask(wiring, "deploy", of="shop")[0]["drain"] == 30
 
 
 def test_wiring_says_what_it_does_not_know():

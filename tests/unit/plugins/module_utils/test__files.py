@@ -119,3 +119,11 @@ def test_the_same_secret_keeps_its_file_and_another_gets_the_next_number(tmp_pat
         (tmp_path / "s" / name).write_text(name)
     assert current_generation(folder, "p", "p.10") == (f"{folder}/p.10", True)
     assert current_generation(folder, "p", "p.9") == (f"{folder}/p.11", False)
+
+
+def test_a_secret_without_a_value_is_the_newest_that_was_kept(tmp_path):
+    for number in (1, 9, 10):
+        (tmp_path / f"p.{number}").write_text("x")
+    assert current_generation(str(tmp_path), "p", None) == (f"{tmp_path}/p.10", True)
+    with pytest.raises(FileNotFoundError, match=f"there is no secret q in {tmp_path}"):
+        current_generation(str(tmp_path), "q", None)

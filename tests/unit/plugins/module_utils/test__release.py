@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._release import release_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, masked_environment, recalled, release_of
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError
 
 IMAGE = {"ref": "registry.test/shop:1.4.2", "id": "sha256:1"}
@@ -24,17 +24,56 @@ APP = {
 }
 
 
-def release(image=None, secrets=None, given=None, **changes):
+ROOTS = {"stack_root": "/opt/s", "stack_secrets_root": "/etc/secrets/s", "stack_data_root": "/var/lib/s"}
+
+
+def seen(app, host="box", groups=None):
+    variables = {"stack_name": "s", "stack_apps": [app], **ROOTS}
+    return View(host, groups or {"postgres": ["box"], "app": ["box"]}, lambda _host, name, default=None: variables.get(name, default))
+
+
+def made(image=None, secrets=None, given=None, host="box", groups=None, **changes):
     """The release of APP with these changes; `secrets` are values, `given` is what the inventory has under that name."""
     app = {**APP, **({} if given is None else {"secrets": given}), **changes}
-    variables = {"stack_name": "s", "stack_root": "/opt/s", "stack_secrets_root": "/etc/secrets/s", "stack_apps": [app]}
-    view = View("box", {"postgres": ["box"], "app": ["box"]}, lambda host, name, default=None: variables.get(name, default))
-    return release_of(view, app, image or IMAGE, SECRETS if secrets is None else secrets)
+    return release_of(seen(app, host, groups), app, image or IMAGE, SECRETS if secrets is None else secrets)
+
+
+def release(**changes):
+    return made(**changes)["spec"]
 
 
 def test_the_same_inventory_and_image_give_the_same_release():
-    assert release() == release()
+    assert made() == made()
     assert release()["release"].startswith("1.4.2-")
+
+
+def test_on_all_hosts_a_release_has_one_name_although_addresses_and_singletons_differ():
+    groups = {"postgres": ["one"], "app": ["one", "two"]}
+    one, two = (release(host=host, groups=groups) for host in groups["app"])
+    hosts = [entry["definition"]["services"]["web"]["environment"]["DATABASE_HOST"] for entry in (one, two)]
+    assert hosts == ["postgres", "one"], "each host reaches the database in its own way"
+    assert (one["release"], one["project"], one["image"]) == (two["release"], two["project"], two["image"])
+
+
+def test_a_singleton_runs_on_the_first_application_host_and_on_no_other():
+    groups = {"postgres": ["one"], "app": ["one", "two"]}
+    one, two = (release(host=host, groups=groups) for host in groups["app"])
+    assert (one["singletons"], one["overlapping"], set(one["definition"]["services"])) == (["beat"], ["web"], {"web", "beat", "migrate"})
+    assert (two["singletons"], two["overlapping"], set(two["definition"]["services"])) == ([], ["web"], {"web", "migrate"})
+
+
+def test_a_web_process_that_is_a_singleton_takes_requests_on_its_own_host_alone():
+    groups = {"postgres": ["one"], "app": ["one", "two"]}
+    processes = [WEB, {"name": "admin", "port": 9000, "singleton": True}]
+    assert [sorted(release(host=host, groups=groups, processes=processes)["backends"]) for host in groups["app"]] == [["admin", "web"], ["web"]]
+
+
+def test_what_must_not_overlap_is_handed_over_on_every_host():
+    groups = {"postgres": ["one"], "app": ["one", "two"]}
+    processes = [WEB, {"name": "importer", "strategy": "recreate"}]
+    for host in groups["app"]:
+        found = release(host=host, groups=groups, processes=processes)
+        assert (found["singletons"], found["overlapping"]) == (["importer"], ["web"])
 
 
 @pytest.mark.parametrize(
@@ -59,10 +98,12 @@ def test_where_the_image_came_from_does_not_make_another_release():
     assert release(image={**IMAGE, "ref": "longshore/shop:1.4.2"})["release"] == release()["release"]
 
 
-def test_every_release_has_directory_project_and_secrets_of_its_own():
+def test_every_release_has_directory_project_secrets_and_a_name_for_its_image_of_its_own():
     found = release()
     name = found["release"]
-    assert (found["root"], found["path"]) == ("/opt/s/apps/shop", f"/opt/s/apps/shop/releases/{name}")
+    assert found["path"] == f"/opt/s/apps/shop/releases/{name}"
+    assert found["image"] == {**IMAGE, "digest": "", "name": f"longshore/s-shop:{name}"}
+    assert found["definition"]["services"]["web"]["image"] == found["image"]["name"], "which no later build or pull takes away"
     assert found["secrets_path"] == f"/etc/secrets/s/shop/{name}"
     assert found["project"] == f"s-shop-{name.replace('.', '-')}"
     assert (found["labels"], found["singletons"]) == ({"stack.longshore.release": name}, ["beat"])
@@ -90,9 +131,8 @@ def test_a_version_that_cannot_be_a_name_is_refused_with_an_example():
 
 def test_a_web_process_is_on_both_networks_and_the_others_see_the_services_only():
     services = release()["definition"]["services"]
-    assert services["web"]["networks"] == {"backend": {}, "edge": {"aliases": ["shop-web"]}}
-    assert services["beat"]["networks"] == {"backend": {}}
-    assert services["migrate"]["networks"] == ["backend"]
+    assert services["web"]["networks"] == ["backend", "edge"]
+    assert services["beat"]["networks"] == services["migrate"]["networks"] == ["backend"]
     assert release()["definition"]["networks"] == {"backend": {"name": "s_backend", "external": True}, "edge": {"name": "s_edge", "external": True}}
     assert "edge" not in release(processes=[{"name": "beat"}])["definition"]["networks"]
 
@@ -111,8 +151,8 @@ def test_a_process_gets_its_limits_replicas_writable_folders_and_grace():
     assert web["user"] == "10001:10001"
 
 
-def test_a_mount_of_the_host_must_be_there():
-    mounts = [{"source": "/srv/x", "target": "/app", "read_only": True}, {"source": "/srv/y", "target": "/y"}]
+def test_a_mount_of_the_host_must_be_there_and_is_read_only_unless_the_inventory_says_otherwise():
+    mounts = [{"source": "/srv/x", "target": "/app"}, {"source": "/srv/y", "target": "/y", "read_only": False}]
     volumes = release(processes=[{**WEB, "mounts": mounts}])["definition"]["services"]["web"]["volumes"]
     assert volumes[0] == {"type": "bind", "source": "/srv/x", "target": "/app", "bind": {"create_host_path": False}, "read_only": True}
     assert "read_only" not in volumes[1]
@@ -120,43 +160,100 @@ def test_a_mount_of_the_host_must_be_there():
 
 def test_a_migration_is_a_tool_that_does_not_start_by_itself():
     migrate = release()["definition"]["services"]["migrate"]
-    assert (migrate["profiles"], migrate["restart"], migrate["image"]) == (["tools"], "no", IMAGE["ref"])
+    assert (migrate["profiles"], migrate["restart"], migrate["image"]) == (["tools"], "no", release()["image"]["name"])
     assert "migrate" not in release(migration={"tool": "none"})["definition"]["services"]
     assert "migrate" not in release(migration=None)["definition"]["services"]
+
+
+def test_nothing_of_a_release_restarts_by_itself_until_it_is_live():
+    assert {service["restart"] for service in release()["definition"]["services"].values()} == {"no"}
+
+
+def test_the_switch_leads_to_web_processes_that_have_a_replica():
+    found = release()
+    assert found["backends"] == {"web": {"name": "shop-web", "port": 8000, "health": "/health"}}
+    assert (found["network"], found["switch"]) == ("s_edge", {"path": "/var/lib/s/switch"})
+    for processes in ([{"name": "worker"}], [{**WEB, "replicas": 0}]):
+        found = release(processes=processes)
+        assert (found["backends"], found["switch"]) == ({}, {})
+        used = {network for service in found["definition"]["services"].values() for network in service["networks"]}
+        assert used <= set(found["definition"]["networks"]), "Compose refuses a network that is not defined"
+
+
+def test_a_deploy_is_as_careful_as_the_inventory_says_and_that_makes_no_other_release():
+    assert deploy_options({"deploy": {"drain": 5, "keep": None}}) == {"drain": 5, "observe": 10, "failures": 5, "keep": 5, "keep_previous": "none"}
+    found = release(deploy={"drain": 60, "keep": 3, "keep_previous": "warm"})
+    assert (found["drain"], found["keep"], found["warm"]) == (60, 3, True)
+    assert found["release"] == release()["release"]
+
+
+def test_a_masked_environment_tells_equal_values_from_others_and_no_value():
+    services = {"a": {"environment": {"X": "canary", "Y": "other"}}, "b": {"environment": {"X": "canary"}, "image": "i"}, "c": {"image": "i"}}
+    masked = masked_environment({"services": services, "networks": {"n": {}}})
+    values = {name: service["environment"] for name, service in masked["services"].items()}
+    assert values["a"]["X"] == values["b"]["X"] != values["a"]["Y"]
+    assert (masked["services"]["b"]["image"], masked["networks"], values["c"]) == ("i", {"n": {}}, {})
+    assert "canary" not in repr(masked)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
 
 
-def test_secrets_are_one_env_file_of_root_that_every_process_reads():
-    found = release()
-    (secret,) = found["secrets"]
-    assert (secret["name"], secret["uid"]) == ("environment", 0)
-    assert secret["value"].splitlines() == ["DATABASE_PASSWORD='pw'", "DATABASE_URL='postgresql://shop:pw@postgres:5432/shop'", "SECRET_KEY='key'"]
-    for service in found["definition"]["services"].values():
-        assert service["env_file"] == [f"{found['secrets_path']}/environment.1"]
+def test_secrets_are_env_files_of_root_that_every_process_reads_the_issued_ones_apart():
+    found = made()
+    own, issued = found["secrets"]
+    assert [(entry["name"], entry["uid"]) for entry in (own, issued)] == [("environment", 0), ("credentials", 0)]
+    assert own["value"].splitlines() == ["SECRET_KEY='key'"]
+    assert issued["value"].splitlines() == ["DATABASE_PASSWORD='pw'", "DATABASE_URL='postgresql://shop:pw@postgres:5432/shop'"]
+    for service in found["spec"]["definition"]["services"].values():
+        assert service["env_file"] == ["secret:environment", "secret:credentials"]
 
 
 def test_secrets_as_files_belong_to_the_user_and_the_environment_says_where_they_are():
-    found = release(secrets_as="files", user="1234:5")
-    assert [(secret["name"], secret["uid"]) for secret in found["secrets"]] == [("DATABASE_PASSWORD", 1234), ("DATABASE_URL", 1234), ("SECRET_KEY", 1234)]
-    for service in found["definition"]["services"].values():
+    found = made(secrets_as="files", user="1234:5")
+    assert [(secret["name"], secret["uid"]) for secret in found["secrets"]] == [("SECRET_KEY", 1234), ("DATABASE_PASSWORD", 1234), ("DATABASE_URL", 1234)]
+    for service in found["spec"]["definition"]["services"].values():
         assert service["environment"]["SECRET_KEY_FILE"] == "/run/secrets/SECRET_KEY"
         assert service["secrets"] == ["DATABASE_PASSWORD", "DATABASE_URL", "SECRET_KEY"]
         assert "env_file" not in service
 
 
 def test_without_secrets_there_is_no_file_for_them():
-    found = release(needs=[], given={})
-    assert found["secrets"] == []
-    assert "env_file" not in found["definition"]["services"]["web"]
+    found = made(needs=[], given={})
+    assert (found["secrets"], found["spec"]["own_secrets"]) == ([], [])
+    assert "env_file" not in found["spec"]["definition"]["services"]["web"]
 
 
 @pytest.mark.parametrize("how", ["env", "files"])
 def test_no_secret_is_in_the_definition(how):
     secrets = {"app_shop_SECRET_KEY": "canary-one", "postgres_shop": "canary-two"}
-    found = release(secrets=secrets, secrets_as=how)
-    assert "canary" not in repr({**found, "secrets": []})
+    assert "canary" not in repr(release(secrets=secrets, secrets_as=how))
+
+
+@pytest.mark.parametrize(
+    ("how", "own", "issued"),
+    [
+        ("env", {"environment": 0}, {"credentials": 0}),
+        ("files", {"SECRET_KEY": 10001}, {"DATABASE_PASSWORD": 10001, "DATABASE_URL": 10001}),
+    ],
+)
+def test_an_earlier_release_keeps_its_own_secrets_and_is_given_the_credentials_of_today(how, own, issued):
+    record = release(secrets_as=how)
+    app = {**APP, "secrets_as": how, "version": "2", "env": {"LOG_LEVEL": "error"}}
+    again = recalled(seen(app), app, record, {**SECRETS, "app_shop_SECRET_KEY": "today's key", "postgres_shop": "today's"})
+    assert again["spec"] == record, "image, environment and configuration are those of the release"
+    kept = {entry["name"]: entry["uid"] for entry in again["secrets"] if entry["value"] is None}
+    given = {entry["name"]: entry["uid"] for entry in again["secrets"] if entry["value"] is not None}
+    assert (kept, given) == (own, issued)
+    assert "today's key" not in repr(again)
+    assert all("today" in entry["value"] for entry in again["secrets"] if entry["value"] is not None)
+
+
+def test_an_earlier_release_knows_its_secrets_by_the_names_and_in_the_form_that_it_had():
+    record = release(secrets_as="files", user="1234:5", env_names={"DATABASE_URL": "DB"})
+    again = recalled(seen(APP), {**APP, "env_names": {"DATABASE_PASSWORD": "PW"}}, record, SECRETS)
+    assert [(entry["name"], entry["uid"]) for entry in again["secrets"]] == [("SECRET_KEY", 1234), ("DATABASE_PASSWORD", 1234), ("DB", 1234)]
+    assert {entry["name"] for entry in again["secrets"]} == set(record["definition"]["services"]["web"]["secrets"])
 
 
 # What `docker compose config` shows for each of these lines is the value, byte for byte (tried with Compose 5).
@@ -175,8 +272,8 @@ def test_no_secret_is_in_the_definition(how):
     ids=ascii,
 )
 def test_a_secret_is_quoted_so_that_compose_reads_it_back_on_one_line(value, quoted):
-    (secret,) = release(secrets={**SECRETS, "app_shop_SECRET_KEY": value})["secrets"]
-    assert secret["value"].splitlines()[-1] == f"SECRET_KEY={quoted}"
+    own, _issued = made(secrets={**SECRETS, "app_shop_SECRET_KEY": value})["secrets"]
+    assert own["value"].splitlines() == [f"SECRET_KEY={quoted}"]
 
 
 # -- health ------------------------------------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ def test_an_application_is_given_addresses_in_the_open_and_passwords_as_secrets(
         "DEBUG": "false",
         "LIMIT": "5",
     }
-    assert given["secrets"] == {
+    assert given["secrets"] == {"SECRET_KEY": "k"}
+    assert given["issued"] == {
         "DATABASE_URL": "postgresql://my_shop:postgres%2Fp%40ss@postgres:5432/my_shop",
         "DATABASE_PASSWORD": "postgres/p@ss",
         "REDIS_URL": "redis://my-shop:valkey%2Fp%40ss@valkey:6379/0",
@@ -190,8 +191,17 @@ def test_an_application_is_given_addresses_in_the_open_and_passwords_as_secrets(
         "CELERY_BROKER_URL": "amqp://my-shop:rabbitmq%2Fp%40ss@rabbitmq:5672/my-shop",
         "RABBITMQ_PASSWORD": "rabbitmq/p@ss",
         "AWS_SECRET_ACCESS_KEY": "s3/p@ss",
-        "SECRET_KEY": "k",
     }
+
+
+def test_seen_from_each_host_an_application_is_the_same_though_addresses_differ():
+    groups = {**APART, "postgres": ["web1"]}
+    with_s3 = {**APP, "needs": ["postgres", "s3"]}
+    one, two = (_wiring.app_environment(view(host, groups), with_s3, VALUES, everywhere=True) for host in ("web1", "web2"))
+    assert one == two
+    assert (one["env"]["DATABASE_HOST"], one["env"]["S3_ENDPOINT_URL"]) == ("postgres", "http://minio:0")
+    here = [_wiring.app_environment(view(host, groups), with_s3, VALUES)["env"]["DATABASE_HOST"] for host in ("web1", "web2")]
+    assert here == ["postgres", "web1"]
 
 
 def test_no_password_is_in_the_open():
@@ -202,16 +212,15 @@ def test_no_password_is_in_the_open():
 
 def test_the_address_of_a_service_elsewhere_is_given_as_it_is_and_kept_secret():
     given = _wiring.app_environment(view(postgres_external_url="postgresql://u:p@db.test/x"), {**APP, "needs": ["postgres"]}, VALUES)
-    assert given["secrets"]["DATABASE_URL"] == "postgresql://u:p@db.test/x"
-    assert "DATABASE_PASSWORD" not in given["secrets"]
+    assert given["issued"] == {"DATABASE_URL": "postgresql://u:p@db.test/x"}
     assert "DATABASE_HOST" not in given["env"]
 
 
 def test_the_stacks_variables_can_be_renamed_in_the_open_and_in_secret():
     given = _wiring.app_environment(view(), {**APP, "env_names": {"DATABASE_URL": "SQLALCHEMY_URL", "S3_BUCKET": "BUCKET"}}, VALUES)
-    assert given["secrets"]["SQLALCHEMY_URL"].startswith("postgresql://")
+    assert given["issued"]["SQLALCHEMY_URL"].startswith("postgresql://")
     assert given["env"]["BUCKET"] == "my-shop"
-    assert "DATABASE_URL" not in given["secrets"]
+    assert "DATABASE_URL" not in given["issued"]
     assert "S3_BUCKET" not in given["env"]
 
 
@@ -219,8 +228,13 @@ def test_what_the_application_sets_itself_wins_over_the_stack():
     app = {**APP, "env": {"REDIS_URL": "redis://elsewhere"}, "secrets": {"DATABASE_HOST": "x"}}
     given = _wiring.app_environment(view(), app, {**VALUES, "app_my-shop_DATABASE_HOST": "hidden"})
     assert (given["env"]["REDIS_URL"], given["secrets"]["DATABASE_HOST"]) == ("redis://elsewhere", "hidden")
-    assert "REDIS_URL" not in given["secrets"]
+    assert "REDIS_URL" not in {**given["secrets"], **given["issued"]}
     assert "DATABASE_HOST" not in given["env"]
+
+
+def test_a_credential_that_the_application_brings_itself_is_its_own_and_not_issued():
+    given = _wiring.app_environment(view(), {**APP, "secrets": {"DATABASE_URL": ""}}, {**VALUES, "app_my-shop_DATABASE_URL": "mine"})
+    assert (given["secrets"], "DATABASE_URL" in given["issued"]) == ({"DATABASE_URL": "mine"}, False)
 
 
 # -- the edge ----------------------------------------------------------------------------------------------------------
@@ -240,9 +254,37 @@ def test_the_most_specific_path_of_a_host_comes_first():
     ]
 
 
-def test_a_route_leads_to_the_alias_of_its_process():
-    (route,) = _wiring.routes(view())
-    assert route == {"host": "app.test", "path": "/", "app": "my-shop", "process": "web", "upstreams": ["my-shop-web:8000"]}
+def test_a_route_leads_to_the_switch_at_the_port_of_its_process():
+    (route,), (backend,) = _wiring.routes(view()), _wiring.backends(view())
+    facts = {"host": "app.test", "path": "/", "app": "my-shop", "process": "web", "health": "/health"}
+    assert route == {**facts, "upstreams": [f"switch:{backend['port']}"]}
+    assert backend == {"name": "my-shop-web", "port": backend["port"], "target": 8000, "health": "/health", "places": 8}
+
+
+def test_a_proxy_reaches_the_switch_beside_it_by_name_and_the_others_by_their_address():
+    hostvars = {"web1": {"stack_address": "10.0.0.1"}, "web2": {"stack_address": "10.0.0.2"}}
+    port = _wiring.backends(view())[0]["port"]
+    assert _wiring.routes(view("web1", APART, hostvars))[0]["upstreams"] == [f"switch:{port}", f"10.0.0.2:{port}"]
+    assert _wiring.switch_published(view("web1", APART, hostvars)) == []
+    assert _wiring.switch_published(view("web2", APART, hostvars)) == [f"10.0.0.2:{port}:{port}"]
+
+
+def test_the_edge_asks_a_singleton_only_where_it_runs():
+    apps = routed({"host": "a.test"}, singleton=True)
+    assert len(_wiring.routes(view("web1", APART, stack_apps=apps))[0]["upstreams"]) == 1
+
+
+def test_the_port_at_the_switch_depends_on_the_names_alone_and_can_be_given():
+    process = APP["processes"][0]
+    others = [{"name": "first", "processes": [{**process, "name": "a"}]}, APP]
+    ports = {backend["name"]: backend["port"] for backend in _wiring.backends(view(stack_apps=others))}
+    assert ports["my-shop-web"] == _wiring.backends(view())[0]["port"]
+    assert all(20000 <= port < 30000 for port in ports.values())
+    assert _wiring.switch_port(APP, {**process, "switch_port": 12345}) == 12345
+
+
+def test_the_switch_has_a_place_for_every_replica():
+    assert [_wiring.backends(view(stack_apps=routed(replicas=number)))[0]["places"] for number in (1, 20)] == [8, 20]
 
 
 @pytest.mark.parametrize(
@@ -263,18 +305,38 @@ def test_the_address_in_the_report_is_the_one_for_a_browser(variables, address):
 
 
 @pytest.mark.parametrize(
+    ("apps", "name", "probed"),
+    [
+        (routed({"host": "a.test"}, health={"path": "/health"}), "a/web a.test", "https://a.test/health"),
+        (routed({"host": "a.test", "path": "/api"}, health={"path": "/api/health"}), "a/web a.test/api", "https://a.test/api/health"),
+    ],
+    ids=["the whole host", "below a path"],
+)
+def test_each_route_is_probed_through_the_edge_at_its_health_path(apps, name, probed):
+    (probe,) = _wiring.probes(view(stack_apps=apps), "/ca.pem")
+    assert probe == {"name": name, "url": probed, "resolve": "127.0.0.1", "ca_path": "/ca.pem"}
+    assert "ca_path" not in _wiring.probes(view(stack_apps=apps))[0]
+
+
+@pytest.mark.parametrize(
     ("apps", "probed"),
     [
-        (routed({"host": "a.test"}, health={"path": "/health"}), "https://a.test/health"),
         (routed({"host": "a.test"}), "https://a.test/"),
         (routed({"host": "a.test", "path": "/api/"}, health={"path": "/health"}), "https://a.test/api/"),
+        (routed({"host": "a.test", "path": "/api"}, health={"path": "/apis"}), "https://a.test/api/"),
     ],
-    ids=["health", "no health", "below a path"],
+    ids=["no health", "health above the route", "health that only begins like the route"],
 )
-def test_each_route_is_probed_through_the_edge(apps, probed):
-    (probe,) = _wiring.probes(view(stack_apps=apps), "/ca.pem")
-    assert probe == {"name": "a/web", "url": probed, "resolve": "127.0.0.1", "ca_path": "/ca.pem"}
-    assert "ca_path" not in _wiring.probes(view(stack_apps=apps))[0]
+def test_where_no_health_path_lies_below_the_route_any_answer_but_an_error_of_the_server_will_do(apps, probed):
+    (probe,) = _wiring.probes(view(stack_apps=apps))
+    assert (probe["url"], min(probe["status"]), max(probe["status"])) == (probed, 200, 499)
+
+
+def test_probes_have_names_of_their_own_and_can_be_those_of_one_application():
+    apps = [*routed({"host": "a.test"}, {"host": "a.test", "path": "/x"}, {"host": "b.test"}), {**routed({"host": "c.test"})[0], "name": "c"}]
+    names = [probe["name"] for probe in _wiring.probes(view(stack_apps=apps))]
+    assert names == ["a/web a.test", "a/web a.test/x", "a/web b.test", "c/web c.test"]
+    assert [probe["name"] for probe in _wiring.probes(view(stack_apps=apps), of="c")] == ["c/web c.test"]
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------

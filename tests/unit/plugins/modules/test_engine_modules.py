@@ -30,14 +30,21 @@ def call(docker, monkeypatch, capsys):
     return run
 
 
+def stage(state, path, **more):
+    return {"state": state, "app": "shop", "path": str(path), "spec": {"stack": "s", "release": "new"}, "lease": {"run": "r", "number": 1}, **more}
+
+
 def test_release_tells_what_is_live_and_what_was_done(call, docker, tmp_path):
     docker.add("s-shop-old", "web", labels=LABELS)
-    alone = call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))
-    assert "no container of the release new runs" in alone["msg"]
     docker.add("s-shop-new", "web", labels={**LABELS, "stack.longshore.release": "new"})
-    answer = call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))
-    assert (answer["changed"], answer["live"], answer["done"]) == (True, "new", ["live new", "stop s-shop-old-web-1", "rm s-shop-old-web-1"])
-    assert not call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))["changed"]
+    went_live = call(release, **stage("live", tmp_path))
+    assert (went_live["changed"], went_live["live"], went_live["of"], went_live["done"]) == (True, "new", "new", ["live new"])
+    assert call(release, **stage("retired", tmp_path))["done"] == ["stop s-shop-old-web-1", "rm s-shop-old-web-1"]
+    assert not call(release, **stage("retired", tmp_path))["changed"]
+
+
+def test_release_without_a_directory_says_where_it_comes_from(call):
+    assert "release needs path" in call(release, state="unlocked", app="shop")["msg"]
 
 
 def test_stack_containers_says_what_it_did_before_it_failed(call, docker):
@@ -50,11 +57,11 @@ def test_stack_containers_says_what_it_did_before_it_failed(call, docker):
 
 @pytest.mark.parametrize(
     ("module", "arguments"),
-    [(release, {"stack": "s", "app": "a", "keep": "n", "state": "live"}), (stack_containers, {"stack": "s", "state": "stopped"}), (status, {"stack": "s"})],
+    [(release, stage("live", "")), (stack_containers, {"stack": "s", "state": "stopped"}), (status, {"stack": "s"})],
     ids=["release", "stack_containers", "status"],
 )
-def test_without_an_engine_the_answer_says_what_to_install(call, module, arguments):
-    answer = call(module, no_engine, **arguments)
+def test_without_an_engine_the_answer_says_what_to_install(call, tmp_path, module, arguments):
+    answer = call(module, no_engine, **{**arguments, **({"path": str(tmp_path)} if "path" in arguments else {})})
     assert answer["failed"]
     assert "install the engine first" in answer["msg"]
 
