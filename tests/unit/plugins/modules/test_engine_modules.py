@@ -40,10 +40,11 @@ def test_release_tells_what_is_live_and_what_was_done(call, docker, tmp_path):
     assert not call(release, stack="s", app="shop", keep="new", state="live", path=str(tmp_path))["changed"]
 
 
-def test_stack_containers_says_what_it_did_before_it_failed(call, docker):
+def test_stack_containers_says_what_it_did_before_it_failed(call, docker, tmp_path):
     docker.add("s-shop-old", "web", labels=LABELS)
     docker.refuse = {"rm": "device is busy"}
-    answer = call(stack_containers, stack="s", state="absent")
+    roots = {name: str(tmp_path / name) for name in ("root", "data_root", "secrets_root")}
+    answer = call(stack_containers, stack="s", state="absent", **roots)
     assert (answer["failed"], answer["changed"], answer["done"][0]) == (True, True, "stopped s-shop-old-web-1")
     assert "device is busy" in answer["msg"]
 
