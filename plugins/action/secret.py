@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import secrets
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
@@ -25,9 +24,6 @@ class ActionModule(ActionBase):
             if not arguments["names"]:
                 return {"changed": False, "secrets": given, "made": []}
         result = self._execute_module("longshore.stack.secret", arguments, task_vars=task_vars)
-        if result.get("failed"):
-            # The task's no_log hides the result whole; the message never holds a secret.
-            Display().error(str(result.get("msg", "")))
-        else:
+        if not result.get("failed"):
             result["secrets"] = {**result["secrets"], **given}
         return result
