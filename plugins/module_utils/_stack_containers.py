@@ -15,7 +15,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import LA
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._image import Record, read_records
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
-from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import IMAGES_FILE, Roots
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import IMAGES_FILE, LOST, Roots
 
 OWN_SECRETS = "/etc/longshore/secrets"
 
@@ -69,16 +69,14 @@ class StackContainers:
                 self.done.append(f"removed {path}")
                 if self.check:
                     continue
-                if os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path)
-                else:
-                    os.unlink(path)
+                _remove(path)
 
     def remove_roots(self, roots: Roots) -> list[str]:
         """The stack's directories, and the collection's own above them that are empty then; answers those that are not the stack's and stay."""
         # Decided for all of them first: one that has no marker is known by another.
         there = {path: roots.own(path) for path in roots.paths if os.path.lexists(path)}
-        self.remove_paths(path for path, own in there.items() if own)
+        # Behind a link is what the marker was found in.
+        self.remove_paths(place for path, own in there.items() if own for place in dict.fromkeys((os.path.realpath(path), path)))
         for path in () if self.check else (OWN_SECRETS, os.path.dirname(OWN_SECRETS)):
             with contextlib.suppress(OSError):
                 os.rmdir(path)
@@ -89,6 +87,18 @@ class StackContainers:
         jobs = os.path.join(work, "jobs")
         if os.path.isdir(jobs) and not _others(root) and not any(Job(path).running() for path in glob(os.path.join(jobs, "*", ""))):
             self.remove_paths([work])
+
+
+def _remove(path: str) -> None:
+    if os.path.ismount(path):
+        # The file system itself stays, empty.
+        for name in os.listdir(path):
+            if name != LOST:
+                _remove(os.path.join(path, name))
+    elif os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 def brought_images(root: str) -> list[str]:

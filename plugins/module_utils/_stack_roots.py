@@ -13,6 +13,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._files import Fold
 from ansible_collections.longshore.stack.plugins.module_utils._secret import FILE as SECRETS_FILE
 
 MARKER = ".longshore-stack"
+# In the top folder of a file system of its own; nobody's.
+LOST = "lost+found"
 IMAGES_FILE = "images.json"
 
 
@@ -27,7 +29,7 @@ def marked(path: str) -> str:
 
 def entries(path: str) -> set[str]:
     try:
-        return set(os.listdir(path)) - {MARKER}
+        return set(os.listdir(path)) - {MARKER, LOST}
     except FileNotFoundError:
         return set()
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
@@ -94,6 +96,18 @@ def test_only_directories_of_the_stack_are_removed_and_the_others_are_named(stac
     containers = StackContainers(stack.engine, "s")
     assert containers.remove_roots(roots) == [f"{tmp_path}/data"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_of_a_directory_behind_a_link_or_on_a_file_system_of_its_own_everything_goes(stack, tmp_path, me, monkeypatch):
+    (tmp_path / "disk/lost+found").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    roots = Roots("s", str(tmp_path / "opt"), str(tmp_path / "disk"), str(tmp_path / "link"))
+    roots.claim(check=False)
+    (tmp_path / "disk/postgres").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "disk"))
+    assert StackContainers(stack.engine, "s").remove_roots(roots) == []
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["disk", "lost+found"]
 
 
 def keep(folder, *records):
