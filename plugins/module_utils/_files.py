@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
 
 
 class Folder:
@@ -48,6 +51,20 @@ class Folder:
         below = os.path.relpath(os.path.dirname(full), self.path).split("/")
         paths = [os.path.normpath(os.path.join(self.path, *below[: depth + 1])) for depth in range(len(below))] if below != ["."] else []
         return [(self.path, self.mode), *((path, 0o755) for path in paths)]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One at a time: what is read from the folder, changed and written back. In check mode nothing is written, so nobody has to wait."""
+        if self.check:
+            yield
+            return
+        os.makedirs(self.path, mode=self.mode, exist_ok=True)
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def remove(self, relative: str) -> None:
         if not self.check:

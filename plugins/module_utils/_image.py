@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 REGISTRY, BUILD, ARCHIVE, AUTO = "registry", "build", "archive", "auto"
@@ -60,13 +60,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Record:
-    """What was chosen for a repository, kept on the host: `auto` stays with it."""
+    """An image of the stack, kept on the host: where it came from, and whether the stack brought it or found it there."""
 
     name: str
     source: str
     ref: str
     id: str
     digest: str = ""
+    brought: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,35 @@ def facts_of(answer: Mapping[str, Any], repository: str = "") -> Facts:
     return Facts(answer["Id"], (own or [digest for _name, _at, digest in digests] or [""])[0])
 
 
-# What is kept on the host
+# What is kept on the host: every image by its reference, in the order in which they were chosen
 
 
 def read_records(content: bytes | None) -> dict[str, Record]:
-    return {repository: Record(**values) for repository, values in json.loads(content or b"{}").items()}
+    # An earlier version kept one for each repository and did not say who had brought it; what is built is the stack's in any case.
+    known = [Record(**{"brought": values["source"] == BUILD, **values}) for values in json.loads(content or b"{}").values()]
+    return {record.ref: record for record in known}
 
 
 def write_records(records: Mapping[str, Record]) -> bytes:
-    return (json.dumps({name: asdict(record) for name, record in sorted(records.items())}, indent=2) + "\n").encode()
+    return (json.dumps({ref: asdict(record) for ref, record in records.items()}, indent=2) + "\n").encode()
+
+
+def chosen(records: Mapping[str, Record], name: str) -> Record | None:
+    """What was chosen last for this name, else for another version of the image: `auto` stays with it."""
+    repository = Reference.parse(name).repository
+    same = [record for record in records.values() if Reference.parse(record.name).repository == repository]
+    return next(reversed([record for record in same if record.name == name] or same), None)
+
+
+def remember(records: Mapping[str, Record], record: Record) -> dict[str, Record]:
+    """The records with this one: as the last if its source is another than before, else where it was. What the stack brought once it has brought."""
+    known, before = dict(records), records.get(record.ref)
+    if before:
+        record = replace(record, brought=record.brought or before.brought)
+        last = chosen(records, record.name)
+        if last and last.source != record.source:
+            del known[record.ref]
+    return {**known, record.ref: record}
 
 
 # The job's script and what its log says
@@ -234,16 +255,15 @@ def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
     commands += [f"export {name}={shlex.quote(value)}" for name, value in inputs.host_args.items()]
     options += ["--target", build.target] if build.target else []
     commands += ["phase building", f"docker build {shlex.join(options)} - <{shlex.quote(inputs.context)} || return 1"]
-    if not inputs.keep_stages:
-        # The stages that only fed the image hold compilers, and this host's way to the package indexes.
-        commands += [
-            "stages=$(awk '/^Step .* : FROM /{if (last) print last} / ---> [0-9a-f]+$/{last=$2}' log)",
-            "for stage in $stages; do",
-            '    if docker image ls --quiet --filter dangling=true | grep -qx "$stage"; then docker rmi "$stage" >/dev/null 2>&1; fi',
-            "done",
-            "true",
-        ]
-    return commands
+    # The stages that only fed the image hold compilers, and of a recipe this host's way to the package indexes.
+    end = "echo" if inputs.keep_stages else "docker rmi >/dev/null 2>&1"
+    return [
+        *commands,
+        "awk '/^Step .* : FROM /{if (last) print last} / ---> [0-9a-f]+$/{last=$2}' log | while read -r stage; do",
+        f'    if docker image ls --quiet --filter dangling=true | grep -qx "$stage"; then {end} "$stage"; fi',
+        "done >stages",
+        "true",
+    ]
 
 
 def phases(log: str) -> list[tuple[str, list[str]]]:

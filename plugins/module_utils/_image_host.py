@@ -11,6 +11,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
@@ -31,6 +32,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     Reference,
     Wanted,
     base_ref,
+    chosen,
     decide,
     environment_file,
     facts_of,
@@ -40,6 +42,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     progress,
     proxy_names,
     read_records,
+    remember,
     script,
     write_records,
 )
@@ -81,19 +84,20 @@ class Slice:
         self.known: dict[str, Facts | None] = {}
         self.wanted = wanted_from(params, self.sent)
         self.repository = Reference.parse(self.wanted.name).repository
+        self.parts: list[str] = []
         folder, self.records_file = os.path.split(params["state_path"])
         self.folder = Folder(folder, check)
         self.records = read_records(self.folder.read(self.records_file))
 
     def run(self) -> dict[str, Any]:
-        plan = decide(self.wanted, self.records.get(self.repository), self._facts)
+        plan = decide(self.wanted, chosen(self.records, self.wanted.name), self._facts)
         if not plan.steps:
             named = self._name(plan)
-            result = self._there(plan.ref, plan.source)
+            result = self._there(plan.ref, plan.source, brought=named)
             return {**result, "changed": result["changed"] or named}
         if self.check:
             result = {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source}
-            return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref)}
+            return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref, plan.ref)}
         # Everybody who wants the same image by the same way follows the same job.
         key = hashlib.sha256(repr((plan.steps, self.wanted.name, self.wanted.build_ref, plan.ref)).encode()).hexdigest()[:16]
         return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")))
@@ -136,7 +140,7 @@ class Slice:
                 job.kill()
                 raise ImageError(f"{self.wanted.name}: not done within {self.params['timeout']} s\n{failure(self.wanted, plan, job.read('log'))}")
             return {"changed": False, "pending": True, "progress": progress(job.read("log")), "resume": {"job": job.path}}
-        log, source, rc = job.read("log"), job.read("source").strip(), job.rc()
+        log, source, stages, rc = job.read("log"), job.read("source").strip(), job.read("stages").split(), job.rc()
         if not job.started():
             # Another run followed the same job and took its result a moment ago: look again.
             return {"changed": False, "pending": True, "progress": "done by another run"}
@@ -147,7 +151,9 @@ class Slice:
         if self.params["source"] == AUTO and not plan.kept and source == BUILD:
             self.warn(fallback_warning(self.wanted, log))
         ref = {BUILD: self.wanted.build_ref, ARCHIVE: plan.ref}.get(source, self.wanted.name)
-        return {**self._there(ref, source), "changed": True}
+        if source == BUILD:
+            self.parts = [*([self.wanted.build.base] if self._makes_base() else []), *stages]
+        return {**self._there(ref, source, brought=True), "changed": True}
 
     @staticmethod
     def _forget(folder: str) -> None:
@@ -165,10 +171,12 @@ class Slice:
             return "archive"
         return ""
 
+    def _makes_base(self) -> bool:
+        return bool(self.sent.get("base_script") and not self.params["base"])
+
     def _inputs(self) -> Inputs:
-        makes_base = self.sent.get("base_script") and not self.params["base"]
         return Inputs(
-            base_script="base.sh" if makes_base else "",
+            base_script="base.sh" if self._makes_base() else "",
             base_lock=os.path.join(self.host.work, "jobs", "base.lock"),
             archive=self.sent.get("archive") or "",
             proxies=proxy_names(self.environ),
@@ -198,19 +206,29 @@ class Slice:
     def _indexes(self) -> dict[str, str]:
         return index_values(self.environ, _texts(self.host.pip_configs))
 
-    def _there(self, ref: str, source: str) -> dict[str, Any]:
-        """The result for an image that is there, and its record."""
+    def _there(self, ref: str, source: str, brought: bool) -> dict[str, Any]:
+        """The result for an image that is there, and its record. brought: by this call; the image may have been somebody's before."""
         facts = self._facts(ref)
         if not facts:
             raise ImageError(f"{self.wanted.name}: {ref} is not there although it was just {source}: does something else on this host remove images?")
-        diff = self._diff(f"{ref} {facts.id}")
-        record = Record(self.wanted.name, source, ref, facts.id, facts.digest)
-        self.records[self.repository] = record
-        changed = self.folder.write(self.records_file, write_records(self.records), 0o644)
-        return {"changed": changed, "ref": ref, "id": facts.id, "digest": facts.digest, "source": source, "diff": diff}
+        diff = self._diff(ref, f"{ref} {facts.id}")
+        record = Record(self.wanted.name, source, ref, facts.id, facts.digest, brought or source == BUILD)
+        # What the image is made of stays beside it, the base and the stages that make the next build quick, and goes with the stack.
+        found = [*(Record(part, BUILD, part, part, brought=True) for part in self.parts), record]
+        return {"changed": self._keep(found), "ref": ref, "id": facts.id, "digest": facts.digest, "source": source, "diff": diff}
 
-    def _diff(self, after: str) -> dict[str, str]:
-        record = self.records.get(self.repository)
+    def _keep(self, found: list[Record]) -> bool:
+        """True if a record is new or another. Their order alone is no change: two applications may take one image from two sources."""
+        before = self.records
+        if list(reduce(remember, found, before).values()) == list(before.values()):
+            return False
+        with self.folder.locked():
+            self.records = reduce(remember, found, read_records(self.folder.read(self.records_file)))
+            self.folder.write(self.records_file, write_records(self.records), 0o644)
+        return self.records != before
+
+    def _diff(self, ref: str, after: str) -> dict[str, str]:
+        record = self.records.get(ref) or chosen(self.records, self.wanted.name)
         return {"before": f"{record.ref} {record.id}\n" if record else "", "after": after + "\n"}
 
 

@@ -31,12 +31,14 @@ EXTERNAL = {
     "s3_external_url": (("minio", "seaweedfs"), ("https", "http")),
 }
 ROOTS = {"stack_root": "/opt/shop", "stack_data_root": "/var/lib/shop", "stack_secrets_root": "/etc/longshore/secrets/shop"}
+# Of the packages that a stack's host may have, those whose folder has a name that a stack could have too; the module stack_roots looks into any other.
+PACKAGES = ("apt", "containerd", "dbus", "docker", "dpkg", "systemd", "mysql", "nginx", "postgresql", "rabbitmq", "redis", "valkey", "longshore")
 SYSTEM_FOLDERS = frozenset(
     (
-        "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr",
-        "/usr/local", "/var", "/var/lib", "/var/lib/docker",
+        "/", "/bin", "/boot", "/dev", "/etc", "/etc/longshore", "/etc/longshore/secrets", "/etc/ssl", "/home", "/lib", "/opt", "/proc", "/root", "/run",
+        "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/local", "/var", "/var/lib", *(f"/var/lib/{package}" for package in PACKAGES),
     )
-)
+)  # fmt: skip
 
 
 def check_stack(stack: Stack, report: Report) -> None:
@@ -66,8 +68,12 @@ def names(stack: Stack, host: Host, report: Report) -> None:
 
 def keeper(stack: Stack, host: Host, report: Report) -> None:
     name = host.values.get("stack_keeper")
-    if name and name not in stack.hosts:
-        example = f"stack_keeper: {next(iter(stack.hosts))}"
+    example = f"stack_keeper: {next(iter(stack.hosts))}"
+    if len(stack.hosts) > 1 and "stack_keeper" not in host.given:
+        # Worked out from the order of the hosts, it would be another one as soon as a host is put first.
+        says = "is required where the inventory has more than one host"
+        report.add("stack_keeper", says, allowed=f"the host that keeps the secrets: {', '.join(stack.hosts)}", example=example, host=host.name)
+    elif name and name not in stack.hosts:
         report.add("stack_keeper", "is not a host of the inventory", value=name, allowed=", ".join(stack.hosts), example=example, host=host.name)
 
 

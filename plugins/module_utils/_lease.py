@@ -9,19 +9,17 @@ and refuses a lower one, so a run that was thought dead and comes back cannot ac
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, replace
 
 LEASE = "lease.json"
 FENCE = "fence.json"
-LOCK = ".lock"
 
 
 class LeaseError(Exception):
@@ -54,16 +52,9 @@ class Leases:
     def __init__(self, app: str, path: str, clock: Callable[[], float]):
         self.app, self.path, self.clock = app, path, clock
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """One call of the module at a time, however many runs there are."""
-        os.makedirs(self.path, mode=0o755, exist_ok=True)
-        handle = os.open(os.path.join(self.path, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return Folder(self.path).locked()
 
     def holder(self) -> Holder | None:
         """The run that has the lease now; none where it was given back or has run out."""

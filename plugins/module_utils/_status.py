@@ -49,13 +49,15 @@ def seconds(moment: str) -> float:
 
 
 def table(hosts: Mapping[str, list[dict[str, Any]]], addresses: Mapping[tuple[str, str], list[str]], elapsed: float | None) -> list[str]:
-    """The report as lines: host, service, image, health, what changed, address. elapsed is how long the run took, None without a run."""
-    rows = [("host", "service", "version", "health", "changed", "address")]
+    """The report as lines, a container on each; how often it crashed only where one did. elapsed is how long the run took, None without a run."""
+    crashed = any(entry["restarts"] for entries in hosts.values() for entry in entries)
+    rows = [("host", "service", "version", "health", *(("restarts",) if crashed else ()), "changed", "address")]
     for host, entries in hosts.items():
         for entry in entries:
             what = "/".join(part for part in (entry["service"], entry["process"]) if part)
-            known = addresses.get((entry["service"], entry["process"]), [])
-            rows.append((host, what, version(entry), health(entry), changed(entry, elapsed), " ".join(known)))
+            known = " ".join(addresses.get((entry["service"], entry["process"]), []))
+            restarts = (str(entry["restarts"] or "-"),) if crashed else ()
+            rows.append((host, what, version(entry), health(entry), *restarts, changed(entry, elapsed), known))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return ["  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip() for row in rows]
 

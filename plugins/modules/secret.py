@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Without O(names) the action reads from the inventory which secrets the stack needs, takes those that are given, and asks the host only for
     the others. Those are made at random the first time and kept in C(made.json) in O(path), readable by root alone.
+  - Secrets are made only for a stack that is new. Where it is on a host already, see O(users), a missing C(made.json) is an error.
   - In check mode nothing is kept; a secret that would be made has a value for this run only.
   - The task must have C(no_log=true), because the values are its result.
 author:
@@ -27,6 +28,11 @@ options:
     description: Secrets to make or to read. Without it they are those that the inventory needs and does not give.
     type: list
     elements: str
+  users:
+    description: Hosts on which the stack is already. Where there are some, C(made.json) must be there, for other secrets than theirs would lock them out.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -57,12 +63,18 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
 from ansible_collections.longshore.stack.plugins.module_utils._secret import SecretError, made_secrets
 
+ARGUMENTS = {
+    "path": {"type": "path", "required": True},
+    "names": {"type": "list", "elements": "str"},
+    "users": {"type": "list", "elements": "str", "default": []},
+}
+
 
 def main():
-    module = AnsibleModule({"path": {"type": "path", "required": True}, "names": {"type": "list", "elements": "str"}}, supports_check_mode=True)
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     folder = Folder(module.params["path"], module.check_mode, mode=0o700)
     try:
-        values, made = made_secrets(folder, module.params["names"] or [], lambda: secrets.token_urlsafe(24))
+        values, made = made_secrets(folder, module.params["names"] or [], lambda: secrets.token_urlsafe(24), module.params["users"])
     except (SecretError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(made), secrets=values, made=made)

@@ -23,18 +23,21 @@ options:
   state:
     description:
       - V(stopped) - every container is stopped with its own grace, nothing is removed.
-      - V(absent) - containers, networks, the images recorded in O(images_path) that nothing else uses, and O(paths) are removed.
+      - V(absent) - containers, networks, the images that the stack brought to the host, O(root), O(data_root), O(secrets_root) and what builds left
+        are removed. An image that a container of somebody else uses, or that another stack beside O(root) has, stays; so does a directory that is
+        not the stack's, see P(longshore.stack.stack_roots#module).
     type: str
     choices: [stopped, absent]
     required: true
-  images_path:
-    description: The file in which P(longshore.stack.image#module) keeps what it brought to the host.
+  root:
+    description: Directory of the compose projects, needed for O(state=absent). Its C(images.json) says which images the stack brought.
     type: path
-  paths:
-    description: Directories that belong to the stack alone.
-    type: list
-    elements: path
-    default: []
+  data_root:
+    description: Directory of the services' data, needed for O(state=absent).
+    type: path
+  secrets_root:
+    description: Directory of the secrets, needed for O(state=absent).
+    type: path
 """
 
 EXAMPLES = r"""
@@ -42,6 +45,14 @@ EXAMPLES = r"""
   longshore.stack.stack_containers:
     stack: shop
     state: stopped
+
+- name: Remove everything
+  longshore.stack.stack_containers:
+    stack: shop
+    state: absent
+    root: /opt/shop
+    data_root: /var/lib/shop
+    secrets_root: /etc/longshore/secrets/shop
 """
 
 RETURN = r"""
@@ -51,34 +62,44 @@ done:
   type: list
   elements: str
   sample: ["stopped shop-postgres-postgres-1, shop-valkey-valkey-1"]
+kept:
+  description: Directories that are not the stack's and were left alone.
+  returned: success
+  type: list
+  elements: str
+  sample: [/var/lib/shop]
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._stack_containers import StackContainers, recorded_images
+from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host
+from ansible_collections.longshore.stack.plugins.module_utils._stack_containers import StackContainers, brought_images
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import Roots
 
 ARGUMENTS = {
     "stack": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["stopped", "absent"], "required": True},
-    "images_path": {"type": "path"},
-    "paths": {"type": "list", "elements": "path", "default": []},
+    "root": {"type": "path"},
+    "data_root": {"type": "path"},
+    "secrets_root": {"type": "path", "no_log": False},
 }
 
 
 def main():
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_if=[("state", "absent", ["root", "data_root", "secrets_root"])])
     params = module.params
-    containers = StackContainers(Engine(), params["stack"], module.check_mode)
+    containers, kept = StackContainers(Engine(), params["stack"], module.check_mode), []
     try:
         if params["state"] == "stopped":
             containers.stop()
         else:
-            containers.remove(recorded_images(params["images_path"] or ""))
-            containers.remove_paths(params["paths"])
+            containers.remove(brought_images(params["root"]))
+            kept = containers.remove_roots(Roots(params["stack"], params["root"], params["data_root"], params["secrets_root"]))
+            containers.remove_work(Host.work, params["root"])
     except (EngineError, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(containers.done), done=containers.done)
-    module.exit_json(changed=bool(containers.done), done=containers.done)
+    module.exit_json(changed=bool(containers.done), done=containers.done, kept=kept)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ all:
 WRONG_NAMES = {
     "ansible_host of db",
     "stack_domain",
+    "stack_keeper",
     "stack_domian",
     "stack_apps[shop].needs",
     "stack_apps[shop].env.LOG_LEVEL",
@@ -155,7 +156,7 @@ def test_a_right_inventory_passes_and_only_then_the_hosts_are_touched(tmp_path):
 
 
 def test_a_filter_that_quotes_a_secret_in_its_error_does_not_reveal_it(tmp_path):
-    inventory = RIGHT.replace("web_memory: 256M", "web_memory: \"{{ vault_password | to_datetime }}\"\n    vault_password: canary-canary")
+    inventory = RIGHT.replace("web_memory: 256M", 'web_memory: "{{ vault_password | to_datetime }}"\n    vault_password: canary-canary')
     status, output = run(tmp_path, inventory)
     assert status == 2
     assert "stack_apps[shop].processes[web].memory: cannot be resolved" in output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
+from functools import reduce
 
 import pytest
 
@@ -244,7 +246,8 @@ def test_the_warning_says_what_was_built_and_why_and_for_how_long():
 
 
 def test_records_are_read_as_they_were_written():
-    records = {"valkey/valkey": record("build", BUILT)}
+    records = {ref: record("build", ref) for ref in ("z:1", BUILT)}
+    assert list(image.read_records(image.write_records(records))) == list(records)
     assert image.read_records(image.write_records(records)) == records
     assert image.read_records(None) == {}
 
@@ -280,4 +283,35 @@ def test_the_base_is_named_by_what_makes_it():
 
 
 def test_records_are_json_that_a_person_can_read():
-    assert json.loads(image.write_records({"caddy": record("registry")}))["caddy"]["source"] == "registry"
+    assert json.loads(image.write_records({NAME: record("registry")}))[NAME]["source"] == "registry"
+
+
+def test_records_of_an_earlier_version_are_read_and_only_what_was_built_counts_as_brought():
+    old = {"caddy": {"name": "caddy:2", "source": "registry", "ref": "caddy:2", "id": "sha256:1", "digest": ""}}
+    old["valkey/valkey"] = {"name": NAME, "source": "build", "ref": BUILT, "id": "sha256:2", "digest": ""}
+    found = image.read_records(json.dumps(old).encode())
+    assert {ref: known.brought for ref, known in found.items()} == {"caddy:2": False, BUILT: True}
+
+
+def test_two_versions_and_two_builds_of_one_image_are_kept_beside_each_other():
+    one, two, other = (
+        record("build", "longshore/shop:1-a", "shop:1"),
+        record("build", "longshore/shop:1-b", "shop:1"),
+        record("build", "longshore/shop:2-c", "shop:2"),
+    )
+    records = reduce(image.remember, (one, two, other), {})
+    assert list(records.values()) == [one, two, other]
+    assert list(reduce(image.remember, (one, two, other), records).values()) == [one, two, other]
+
+
+def test_auto_stays_with_what_was_chosen_last_even_if_that_was_chosen_before():
+    records = reduce(image.remember, [record("build", BUILT), record("registry")], {})
+    assert image.chosen(records, NAME).source == "registry"
+    assert image.chosen(records, "valkey/valkey:9.0").source == "registry"
+    assert image.chosen(image.remember(records, record("build", BUILT)), "valkey/valkey:9.0").source == "build"
+    assert image.chosen(records, "caddy:2") is None
+
+
+def test_what_the_stack_brought_it_has_brought_although_it_finds_it_there_later():
+    records = image.remember({}, replace(record("registry"), brought=True))
+    assert image.remember(records, record("registry"))[NAME].brought

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
-from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError
+from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError, base_ref
 from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host, Slice
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
 
@@ -39,7 +39,9 @@ case "$1 $2" in
         cat > context.tar
         [ ! -e broken ] || {{ echo "step failed"; exit 1; }}
         while [ "$1" != --tag ]; do shift; done
-        touch "images/$(echo "$2" | tr / _)" ;;
+        touch "images/$(echo "$2" | tr / _)"
+        [ ! -e stages ] || printf 'Step 1/2 : FROM a\\n ---> %s\\nStep 2/2 : FROM b\\n ---> ffffffffffff\\n' "$(cat stages)" ;;
+    "image ls") cat stages ;;
 esac
 """
     )
@@ -74,7 +76,7 @@ def test_without_a_registry_auto_builds_warns_and_keeps_that(world):
     assert (result["source"], result["changed"], result["id"]) == ("build", True, "sha256:1")
     assert result["ref"].startswith("longshore/valkey:8.1.4-")
     assert "could not be pulled (no such host)" in world.warnings[0]
-    assert world.records()["valkey/valkey"]["source"] == "build"
+    assert world.records()[result["ref"]]["source"] == "build"
 
 
 def test_a_registry_that_comes_back_later_changes_nothing(world):
@@ -93,6 +95,37 @@ def test_a_registry_that_goes_away_fails_the_run_instead_of_building(world):
     with pytest.raises(ImageError, match="no such host"):
         world.slice()
     assert not world.calls("build")
+
+
+def test_only_what_the_stack_brought_is_recorded_as_brought(world):
+    (world.path / "registry").touch()
+    (world.path / "images" / "caddy:2").touch()
+    assert world.slice(name="caddy:2", source="registry", sent={})["changed"]
+    world.slice(source="registry")
+    world.slice(source="registry")
+    assert {ref: record["brought"] for ref, record in world.records().items()} == {"caddy:2": False, "valkey/valkey:8.1.4": True}
+
+
+def test_what_a_build_leaves_beside_its_image_is_recorded_with_it(world):
+    """The Debian base, every build of a source that changes, and the stages that make the next one quick."""
+    base = base_ref("true\n")
+    first = world.slice(source="build")
+    assert list(world.records()) == [base, first["ref"]]
+    (world.path / "stages").write_text("0123456789ab")
+    with tarfile.open(world.path / "sent.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("Dockerfile"), io.BytesIO())
+    builds = []
+    for number in "bc":
+        sent = {"build": {"name": "shop", "hash": number * 64}, "context_tar": str(world.path / "sent.tar")}
+        builds.append(world.slice(name="example.org/shop:1.0", source="build", sent=sent)["ref"])
+    assert list(world.records()) == [base, first["ref"], "0123456789ab", *builds]
+    assert all(record["brought"] for record in world.records().values())
+
+
+def test_two_applications_of_one_repository_change_nothing_when_they_are_run_again(world):
+    (world.path / "registry").touch()
+    for changed in (True, False):
+        assert [world.slice(name=name, source="registry")["changed"] for name in ("reg/shop:1.0", "reg/shop:2.0")] == [changed, changed]
 
 
 def test_an_unchanged_image_costs_one_question_to_the_engine(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import threading
 
 import pytest
 
@@ -16,8 +17,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._secret import Sec
 def ask(tmp_path, me):
     numbers = itertools.count(1)
 
-    def call(*names, check=False):
-        return made_secrets(Folder(str(tmp_path / "s"), check, mode=0o700), names, lambda: f"value{next(numbers)}")
+    def call(*names, check=False, users=()):
+        return made_secrets(Folder(str(tmp_path / "s"), check, mode=0o700), names, lambda: f"value{next(numbers)}", users)
 
     return call
 
@@ -51,3 +52,24 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_not_shown(ask, tmp_path):
         ask("a")
     assert "canary" not in str(caught.value)
     assert (tmp_path / "s/made.json").read_text() == '{"a": "canary"'
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_host_without_them_does_not_make_new_ones_for_a_stack_that_is_there(ask, tmp_path, check):
+    with pytest.raises(SecretError, match=r"no .*/s/made.json, but the stack is already on db1, app1\. Put the file there"):
+        ask("a", users=["db1", "app1"], check=check)
+    assert not (tmp_path / "s/made.json").exists()
+    (tmp_path / "s").mkdir(exist_ok=True)
+    (tmp_path / "s/made.json").write_text("{}")
+    assert ask("a", users=["db1"]) == ({"a": "value1"}, ["a"])
+
+
+def test_two_at_a_time_wait_for_each_other(ask, tmp_path):
+    held, answers = Folder(str(tmp_path / "s"), mode=0o700), []
+    with held.locked():
+        second = threading.Thread(target=lambda: answers.append(ask("a")))
+        second.start()
+        held.write("made.json", b'{"a": "the first one\'s"}', 0o600)
+        assert answers == []
+    second.join(5)
+    assert answers == [({"a": "the first one's"}, [])]

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
+import os
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._stack_containers import StackContainers, recorded_images
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._image import Record, write_records
+from ansible_collections.longshore.stack.plugins.module_utils._job import Job
+from ansible_collections.longshore.stack.plugins.module_utils._stack_containers import StackContainers, brought_images
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import Roots
 
 
 @pytest.fixture
@@ -71,10 +74,71 @@ def test_paths_go_with_their_content_and_a_link_goes_without_its_target(stack, t
     assert len(containers.done) == 3
 
 
-def test_the_images_of_the_stack_are_read_from_what_was_recorded(tmp_path):
-    path = tmp_path / "images.json"
-    path.write_text(json.dumps({"b": {"ref": "b:1"}, "a": {"ref": "a:1"}, "c": {"ref": "a:1"}, "d": {}}))
-    assert recorded_images(str(path)) == ["a:1", "b:1"]
-    path.write_text("{")
-    assert recorded_images(str(path)) == []
-    assert recorded_images("") == []
+def test_an_image_that_another_is_made_of_goes_after_that(stack):
+    stack.refuse = {"image rm mine:1": "image has dependent child images"}
+
+    def remove(args, **options):
+        if args[1:4] == ["image", "rm", "shared:1"]:
+            stack.refuse = {}
+        return stack(args, **options)
+
+    containers = StackContainers(Engine(runner=remove), "s")
+    containers.remove(["mine:1", "shared:1"])
+    assert containers.done[-2:] == ["removed image shared:1", "removed image mine:1"]
+
+
+def test_only_directories_of_the_stack_are_removed_and_the_others_are_named(stack, tmp_path, me):
+    roots = Roots("s", str(tmp_path / "opt"), str(tmp_path / "data"), str(tmp_path / "secrets"))
+    roots.claim(check=False)
+    for path in (tmp_path / "opt/a", tmp_path / "data/17/main"):
+        path.mkdir(parents=True)
+    (tmp_path / "data/.longshore-stack").unlink()
+    containers = StackContainers(stack.engine, "s")
+    assert containers.remove_roots(roots) == [f"{tmp_path}/data"]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_of_a_directory_behind_a_link_or_on_a_file_system_of_its_own_everything_goes(stack, tmp_path, me, monkeypatch):
+    (tmp_path / "disk/lost+found").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    roots = Roots("s", str(tmp_path / "opt"), str(tmp_path / "disk"), str(tmp_path / "link"))
+    roots.claim(check=False)
+    (tmp_path / "disk/postgres").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "disk"))
+    assert StackContainers(stack.engine, "s").remove_roots(roots) == []
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["disk", "lost+found"]
+
+
+def keep(folder, *records):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "images.json").write_bytes(write_records({record.ref: record for record in records}))
+
+
+def test_what_builds_left_goes_with_the_last_stack_unless_one_runs(stack, tmp_path):
+    jobs = tmp_path / "work/jobs"
+    job = Job(str(jobs / "image-1"))
+    job.start("sleep 60\n")
+    (jobs / "base.lock").touch()
+    containers = StackContainers(stack.engine, "s")
+    containers.remove_work(str(tmp_path / "work"), str(tmp_path / "opt/s"))
+    assert containers.done == []
+    job.kill()
+    assert job.wait(5)
+    keep(tmp_path / "opt/t", Record("a:1", "registry", "a:1", "a"))
+    containers.remove_work(str(tmp_path / "work"), str(tmp_path / "opt/s"))
+    assert containers.done == []
+    (tmp_path / "opt/t/images.json").unlink()
+    containers.remove_work(str(tmp_path / "work"), str(tmp_path / "opt/s"))
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_images_of_the_stack_are_those_that_it_brought_and_no_stack_beside_it_has(tmp_path):
+    mine = [Record(f"{ref}:1", "registry", f"{ref}:1", ref, brought=brought) for ref, brought in (("a", True), ("found", False), ("both", True))]
+    keep(tmp_path / "s", *mine)
+    assert brought_images(str(tmp_path / "s")) == ["a:1", "both:1"]
+    keep(tmp_path / "t", mine[2])
+    assert brought_images(str(tmp_path / "s")) == ["a:1"]
+    (tmp_path / "s/images.json").write_text("{")
+    assert brought_images(str(tmp_path / "s")) == []
+    assert brought_images(str(tmp_path / "none")) == []

@@ -10,20 +10,28 @@ NOW = seconds("2026-03-01T12:00:00Z")
 
 
 def container(
-    service, process="", release="", state="running", health="healthy", created="2026-03-01T11:00:00.5Z", started="2026-03-01T11:59:00.123456789Z", **labels
+    service,
+    process="",
+    release="",
+    state="running",
+    health="healthy",
+    created="2026-03-01T11:00:00.5Z",
+    started="2026-03-01T11:59:00.123456789Z",
+    restarts=0,
+    **labels,
 ):
     shown = {"stack.longshore.service": service, "stack.longshore.process": process, "stack.longshore.release": release, **labels}
     return {
         "Name": f"/s-{service}-{process or service}-1",
         "Created": created,
-        "RestartCount": 2,
+        "RestartCount": restarts,
         "Config": {"Image": f"registry.test/x/{service}:17.1", "Labels": shown},
         "State": {"Status": state, "StartedAt": started, **({"Health": {"Status": health}} if health else {})},
     }
 
 
 def test_a_container_is_told_by_service_image_health_and_age():
-    (entry,) = summary([container("postgres")], NOW)
+    (entry,) = summary([container("postgres", restarts=2)], NOW)
     assert entry == {
         "service": "postgres",
         "process": "",
@@ -81,6 +89,15 @@ def test_the_report_is_a_table_of_host_service_version_health_change_and_address
         "box   valkey      valkey:17.1    exited    -",
         "box   app/web     1.4.2-ab       starting  created  https://app.test/",
         "box   app/worker  1.4.2-ab       running   -",
+    ]
+
+
+def test_how_often_a_container_crashed_is_told_where_one_did():
+    lines = table({"box": summary([container("postgres"), container("valkey", restarts=3)], NOW)}, {}, None)
+    assert lines == [
+        "host  service   version        health   restarts  changed  address",
+        "box   postgres  postgres:17.1  healthy  -         up 59 s",
+        "box   valkey    valkey:17.1    healthy  3         up 59 s",
     ]
 
 

@@ -79,6 +79,8 @@ def problems_of(variables=None, hosts=None, apps=None, host_variables=None, base
         own = {**copy.deepcopy(given), **(host_variables or {}).get(name, {})}
         below = {key: value for role in SPECS.values() for key, value in defaults(role.options).items()}
         below["stack_keeper"] = next(iter(hosts))
+        if len(hosts) > 1 and own.setdefault("stack_keeper", below["stack_keeper"]) is None:
+            del own["stack_keeper"]
         below["stack_address"] = own.get("ansible_host", name)
         below.update({key: value.replace("{{ stack_name }}", "shop") for key, value in below.items() if key.endswith("_root")})
         found[name] = Host(name, frozenset(members), {**below, **own}, frozenset(own))
@@ -120,6 +122,7 @@ MEANING = {
     "form of the name": ({"variables": {"stack_name": "My Shop"}}, "stack_name", "cannot start the name"),
     "names differ": ({"hosts": TWO_HOSTS, "host_variables": {"web": {"stack_name": "other"}}}, "stack_name", "differs between hosts"),
     "keeper that is no host": ({"variables": {"stack_keeper": "vault"}}, "stack_keeper", "is not a host of the inventory"),
+    "keeper by chance": ({"hosts": TWO_HOSTS, "variables": {"stack_keeper": None}}, "stack_keeper", "is required where"),
     "prod without domain": ({"variables": {"stack_domain": ""}}, "stack_domain", "is missing"),
     "prod with example domain": ({"variables": {"stack_domain": "app.example.com"}}, "stack_domain", "is a placeholder"),
     "domain with scheme": ({"variables": {"stack_domain": "https://x.net"}}, "stack_domain", "is not a domain name"),
@@ -283,6 +286,8 @@ MEANING = {
     "wait for too long": ({"variables": {"stack_wait_timeout": 86400}}, "stack_wait_timeout", "out of range"),
     "relative folder": ({"variables": {"stack_root": "opt/shop"}}, "stack_root", "is not an absolute path"),
     "folder of the system": ({"variables": {"stack_root": "/"}}, "stack_root", "is a folder of the system"),
+    "folder of a package": ({"variables": {"stack_data_root": "/var/lib/postgresql/"}}, "stack_data_root", "is a folder of the system"),
+    "folder of the trust store": ({"variables": {"stack_secrets_root": "/etc/ssl"}}, "stack_secrets_root", "is a folder of the system"),
     "folders in each other": ({"variables": {"stack_data_root": "/opt/shop/data"}}, "stack_data_root", "overlaps with stack_root"),
     "relative mount": ({"apps": [web(mounts=[{"source": "media", "target": "/media"}])]}, "stack_apps[shop].processes[web].mounts[0].source", "absolute"),
     "mount twice": (

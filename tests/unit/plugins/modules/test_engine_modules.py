@@ -47,10 +47,11 @@ def test_release_without_a_directory_says_where_it_comes_from(call):
     assert "release needs path" in call(release, state="unlocked", app="shop")["msg"]
 
 
-def test_stack_containers_says_what_it_did_before_it_failed(call, docker):
+def test_stack_containers_says_what_it_did_before_it_failed(call, docker, tmp_path):
     docker.add("s-shop-old", "web", labels=LABELS)
     docker.refuse = {"rm": "device is busy"}
-    answer = call(stack_containers, stack="s", state="absent")
+    roots = {name: str(tmp_path / name) for name in ("root", "data_root", "secrets_root")}
+    answer = call(stack_containers, stack="s", state="absent", **roots)
     assert (answer["failed"], answer["changed"], answer["done"][0]) == (True, True, "stopped s-shop-old-web-1")
     assert "device is busy" in answer["msg"]
 
