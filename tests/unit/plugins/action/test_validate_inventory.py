@@ -55,6 +55,7 @@ all:
     stack_domain: example.com
     stack_tls: "off"
     stack_domian: typing-error.net
+    postgres_config: {shared_buffers: 9GB}
     stack_apps:
       - name: shop
         image: registry.mycompany.net/shop
@@ -72,6 +73,7 @@ WRONG_NAMES = {
     "ansible_host of db",
     "stack_domain",
     "stack_domian",
+    "postgres_config.shared_buffers",
     "stack_apps[shop].needs",
     "stack_apps[shop].env.LOG_LEVEL",
     "stack_apps[shop].secrets.SECRET_KEY",
