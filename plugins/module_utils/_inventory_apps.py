@@ -15,14 +15,20 @@ from ansible_collections.longshore.stack.plugins.module_utils._inventory import 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_processes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import split_image
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import GROUPS
 
 NEED_GROUPS = {"postgres": ("postgres",), "valkey": ("valkey",), "rabbitmq": ("rabbitmq",), "s3": ("minio", "seaweedfs")}
+# What one host derives from the applications of all: users, databases, buckets, secrets and routes.
+SHARED = ("needs", "database", "bucket", "extensions", "credentials", "secrets")
+SHARED_OF_PROCESSES = ("name", "port", "routes")
 RESERVED_APPS = frozenset({*SERVICES, "caddy", "apps", "proxy", "stack", "docker"})
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 
 
 def check_apps(stack: Stack, report: Report) -> None:
     """Every rule of this file, once for all hosts that see the same applications in the same way."""
+    same_addresses(stack, report)
+    same_applications(stack, report)
     seen: list[Any] = []
     for host in stack.hosts.values():
         apps = host.values.get("stack_apps") or []
@@ -40,6 +46,35 @@ def check_apps(stack: Stack, report: Report) -> None:
             for rule in (name, image, build, archive, needs, storage, environment, secrets, user, migration):
                 rule(stack, app, path, host, report)
             check_processes(app, path, host, report)
+
+
+# -- of all hosts together --------------------------------------------------------------------------------------------------------
+
+
+def same_addresses(stack: Stack, report: Report) -> None:
+    """Each application has one database, also where it runs on several hosts. (A host without the address finds that its need is not met.)"""
+    for variable in NEED_URLS.values():
+        given = {host.name: host.values[variable] for host in stack.hosts.values() if host.values.get(variable)}
+        first = next(iter(given), "")
+        other = next((name for name, url in given.items() if url != given[first]), None)
+        if other:
+            report.add(variable, f"differs between {first} and {other}", allowed="one address for all hosts", example=f"{variable} in group_vars/all.yml")
+
+
+def same_applications(stack: Stack, report: Report) -> None:
+    """A database's host makes the users that the applications' hosts log in as, so both must read the same."""
+    apps = {host.name: {app["name"]: app for app in host.values.get("stack_apps") or []} for host in stack.hosts.values() if host.groups & set(GROUPS)}
+    allowed, example = "the same on all hosts", "stack_apps in group_vars/all.yml"
+    for name in dict.fromkeys(name for found in apps.values() for name in found if name):
+        path, missing = ("stack_apps", f"[{name}]"), [host for host in apps if name not in apps[host]]
+        if missing:
+            report.add(path, f"is missing on {', '.join(missing)}", allowed=allowed, example=example)
+            continue
+        (first, app), *others = ((host, _shared(found[name])) for host, found in apps.items())
+        for key in app:
+            other = next((host for host, found in others if found[key] != app[key]), None)
+            if other:
+                report.add((*path, key), f"differs between {first} and {other}", allowed=allowed, example=example)
 
 
 # -- of all applications together ----------------------------------------------------------------------------------------------
@@ -111,12 +146,23 @@ def aliases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
     for where, app, process in _processes(apps):
         if not app["name"] or not process["name"]:
             continue
-        alias = _wiring.alias(app["name"], process["name"])
-        known = owners.setdefault(alias, app["name"])
-        if known != app["name"]:
+        owner, alias = f"{app['name']}/{process['name']}", _wiring.alias(app["name"], process["name"])
+        known = owners.setdefault(alias, owner)
+        if known.partition("/")[0] != app["name"]:
             report.add(
                 (*where, "name"),
-                f"gives the network name {alias}, which a process of {known} has too",
+                f"gives the network name {alias}, which {known} has too",
+                value=process["name"],
+                allowed="another name",
+                example=f"name: {process['name']}2",
+                host=host.name,
+            )
+    # On its networks a process is also found by its bare name.
+    for where, _app, process in _processes(apps):
+        if process["name"] in owners:
+            report.add(
+                (*where, "name"),
+                f"is the network name of {owners[process['name']]}",
                 value=process["name"],
                 allowed="another name",
                 example=f"name: {process['name']}2",
@@ -320,6 +366,11 @@ def migration(stack: Stack, app: dict[str, Any], path: Path, host: Host, report:
 
 def _database(app: dict[str, Any]) -> str:
     return app["database"] or app["name"].replace("-", "_")
+
+
+def _shared(app: dict[str, Any]) -> dict[str, Any]:
+    processes = [{key: process[key] for key in SHARED_OF_PROCESSES} for process in app["processes"]]
+    return {**{key: app[key] for key in SHARED}, "processes": processes}
 
 
 def _processes(apps: list[dict[str, Any]]) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:

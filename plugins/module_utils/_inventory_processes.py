@@ -7,12 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number, positive
 
 CODE_FOLDERS = ("/app", "/src", "/code", "/usr/src/app")
 ENGINE_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 PROCESS_FLOOR = "16M"
+# A process has its name as host name on the network where the data services have theirs; `migrate` is the release's own one-off container.
+RESERVED_PROCESSES = frozenset({*SERVICES, "migrate"})
 
 
 def check_processes(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
@@ -42,6 +44,8 @@ def form(process: dict[str, Any], path: Path, host: Host, report: Report) -> Non
             example="name: web",
             host=host.name,
         )
+    elif name in RESERVED_PROCESSES:
+        report.add((*path, "name"), "is a name of the stack's own", value=name, allowed="another name", example=f"name: {name}-job", host=host.name)
     port_number((*path, "port"), process["port"], host.name, report)
     memory_size((*path, "memory"), process["memory"], PROCESS_FLOOR, host.name, report)
     positive((*path, "cpus"), process["cpus"], host.name, report, "cpus: 1.0")

@@ -14,7 +14,9 @@ from ansible_collections.longshore.stack.plugins.module_utils._inventory_types i
 
 MEMORY_FLOORS = {"postgres": "128M", "rabbitmq": "256M", "minio": "256M", "seaweedfs": "128M"}
 MEMORY_FLOOR = "16M"
-SECRET_ENDINGS = ("_password", "_secret", "_secret_key", "_token")
+# What a service takes for itself, in its own settings (`<role>_config`): the bytes that a number without a unit counts.
+MEMORY_SETTINGS = {"postgres": {"shared_buffers": 8192, "work_mem": 1024, "maintenance_work_mem": 1024}, "valkey": {"maxmemory": 1}}
+SECRET_ENDINGS = ("_password", "_secret_key")
 
 
 def check_services(stack: Stack, report: Report) -> None:
@@ -44,18 +46,7 @@ def archives(stack: Stack, host: Host, report: Report) -> None:
 def sizes(stack: Stack, host: Host, report: Report) -> None:
     for name, role in _service_options(stack, host, "_memory"):
         memory_size(name, host.values.get(name), MEMORY_FLOORS.get(role, MEMORY_FLOOR), host.name, report)
-        limit = values.size(host.values.get(name))
-        for part in (f"{role}_maxmemory", f"{role}_shared_buffers"):
-            inner = values.size(host.values.get(part)) if host.values.get(part) else None
-            if limit and inner and inner >= limit:
-                report.add(
-                    part,
-                    f"does not fit into {name} ({host.values[name]})",
-                    value=host.values[part],
-                    allowed=f"less than {name}",
-                    example=f"{part}: {limit // 2**21}M",
-                    host=host.name,
-                )
+        memory_settings(role, host.values.get(name), host, report)
     for name, _role in _service_options(stack, host, "_cpus"):
         positive(name, host.values.get(name), host.name, report, f"{name}: 1.0")
     for name, _role in _service_options(stack, host, "_port"):
@@ -63,6 +54,21 @@ def sizes(stack: Stack, host: Host, report: Report) -> None:
     timeout = host.values.get("stack_wait_timeout")
     if timeout is not None and not 10 <= timeout <= 3600:
         report.add("stack_wait_timeout", "is out of range", value=timeout, allowed="10 to 3600 seconds", example="stack_wait_timeout: 300", host=host.name)
+
+
+def memory_settings(role: str, limit: Any, host: Host, report: Report) -> None:
+    """A service that may take more than its container gets is killed in the middle of its work."""
+    settings = host.values.get(f"{role}_config") or {}
+    for name, unit in MEMORY_SETTINGS.get(role, {}).items():
+        given, path = settings.get(name), (f"{role}_config", name)
+        if given is None:
+            continue
+        found, most = values.size(given), values.size(limit)
+        if found is None:
+            report.add(path, "is not a memory size", value=given, allowed="a number and one of kB, MB, GB", example=f"{name}: 64MB", host=host.name)
+        elif most and found * (unit if str(given).strip().isdigit() else 1) >= most:
+            example = f"{name}: {most // 2**22}MB"
+            report.add(path, f"does not fit into {role}_memory ({limit})", value=given, allowed=f"less than {role}_memory", example=example, host=host.name)
 
 
 def images(stack: Stack, host: Host, report: Report) -> None:
@@ -135,8 +141,7 @@ def passwords(host: Host, report: Report) -> None:
         if not name.endswith(SECRET_ENDINGS) or not isinstance(password, str) or not password:
             continue
         stem = name[: -len(next(ending for ending in SECRET_ENDINGS if name.endswith(ending)))]
-        users = (str(host.values.get(f"{stem}_user") or ""), stem)
-        check_password((name,), password, users, owners, host.name, report)
+        check_password((name,), password, (stem,), owners, host.name, report)
     for app in host.values.get("stack_apps") or []:
         app_name = app.get("name") or ""
         for need, password in (app.get("credentials") or {}).items():

@@ -1,12 +1,14 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An engine that lives in memory, for the tests of what drives one."""
+"""What several tests share: an engine that lives in memory, and runs of ansible-playbook."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import yaml
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
 
+COLLECTION = Path(__file__).parents[3]
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 LABEL_CONFIG = "stack.longshore.config"
 
 
@@ -225,3 +229,40 @@ def me(monkeypatch):
     """Files belong to whoever runs the tests, who need not be root: answers the numeric user and group."""
     monkeypatch.setattr(_files.Folder.write, "__defaults__", (os.getuid(), os.getgid()))
     return os.getuid(), os.getgid()
+
+
+def collections_path(folder: Path) -> Path:
+    """A folder from which the name of the collection leads to this checkout."""
+    if COLLECTION.parts[-3:] == ("ansible_collections", "longshore", "stack"):
+        return COLLECTION.parents[2]
+    link = folder / "collections/ansible_collections/longshore/stack"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(COLLECTION)
+    return folder / "collections"
+
+
+@pytest.fixture
+def playbook(tmp_path) -> Callable[..., tuple[int, str]]:
+    """ansible-playbook with an inventory and the text of a play: answers status and output."""
+
+    def run(inventory: str | Path, *arguments: str, play: str) -> tuple[int, str]:
+        if isinstance(inventory, str):
+            (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
+            inventory = Path("hosts.yml")
+        (tmp_path / "site.yml").write_text(play, encoding="utf-8")
+        (tmp_path / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
+        env.update(
+            ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"),
+            ANSIBLE_HOME=str(tmp_path / "home"),
+            ANSIBLE_COLLECTIONS_PATH=str(collections_path(tmp_path)),
+            ANSIBLE_NOCOLOR="1",
+            LC_ALL="C.UTF-8",
+        )
+        command = [sys.executable, str(PLAYBOOK), "-i", str(inventory), "site.yml", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    if not PLAYBOOK.is_file():
+        pytest.skip(f"there is no ansible-playbook beside {sys.executable}")
+    return run

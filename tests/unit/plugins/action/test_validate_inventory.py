@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 COLLECTION = Path(__file__).parents[4]
-PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 PLAY = """
 - name: The first play of a run
   hosts: all
@@ -55,6 +52,7 @@ all:
     stack_domain: example.com
     stack_tls: "off"
     stack_domian: typing-error.net
+    postgres_config: {shared_buffers: 9GB}
     stack_apps:
       - name: shop
         image: registry.mycompany.net/shop
@@ -73,6 +71,7 @@ WRONG_NAMES = {
     "stack_domain",
     "stack_keeper",
     "stack_domian",
+    "postgres_config.shared_buffers",
     "stack_apps[shop].needs",
     "stack_apps[shop].env.LOG_LEVEL",
     "stack_apps[shop].secrets.SECRET_KEY",
@@ -80,41 +79,14 @@ WRONG_NAMES = {
 }
 
 
-def collections_path(tmp_path: Path) -> Path:
-    """A folder from which the name of the collection leads to this checkout."""
-    if COLLECTION.parts[-3:] == ("ansible_collections", "longshore", "stack"):
-        return COLLECTION.parents[2]
-    link = tmp_path / "collections/ansible_collections/longshore/stack"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(COLLECTION)
-    return tmp_path / "collections"
-
-
-def run(tmp_path: Path, inventory: str | Path, *arguments: str, play: str = PLAY) -> tuple[int, str]:
-    """Status and output of a run."""
-    if not PLAYBOOK.is_file():
-        pytest.skip(f"there is no ansible-playbook beside {sys.executable}")
-    if isinstance(inventory, str):
-        (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
-        inventory = Path("hosts.yml")
-    (tmp_path / "site.yml").write_text(play, encoding="utf-8")
-    (tmp_path / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
-    env.update(
-        ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"),
-        ANSIBLE_HOME=str(tmp_path / "home"),
-        ANSIBLE_COLLECTIONS_PATH=str(collections_path(tmp_path)),
-        ANSIBLE_NOCOLOR="1",
-        LC_ALL="C.UTF-8",
-    )
-    command = [sys.executable, str(PLAYBOOK), "-i", str(inventory), "site.yml", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(name="run")
+def run_of(playbook):
+    return partial(playbook, play=PLAY)
 
 
 @pytest.fixture(name="wrong", params=[(), ("--check", "--diff", "-vvv")], ids=["run", "check"])
-def wrong_run(request, tmp_path):
-    return run(tmp_path, WRONG, *request.param)
+def wrong_run(request, run):
+    return run(WRONG, *request.param)
 
 
 def test_a_wrong_inventory_ends_the_run_once_with_all_errors_before_any_host_is_touched(wrong):
@@ -140,31 +112,31 @@ def test_no_secret_of_a_wrong_inventory_is_printed(wrong):
 
 
 @pytest.mark.parametrize("inventory", sorted(path.parent.name for path in COLLECTION.glob("inventories/*/hosts.yml")))
-def test_in_the_inventories_of_the_project_nothing_is_wrong_but_what_a_user_has_to_fill_in(tmp_path, inventory):
-    status, output = run(tmp_path, COLLECTION / "inventories" / inventory)
+def test_in_the_inventories_of_the_project_nothing_is_wrong_but_what_a_user_has_to_fill_in(run, inventory):
+    status, output = run(COLLECTION / "inventories" / inventory)
     errors = re.findall(r"^ +\d+\. (.*)$", output.split("\nfatal:")[0], re.MULTILINE)
     assert [error for error in errors if not error.endswith("still contains CHANGE_ME")] == []
     assert bool(errors) == ("The inventory has" in output)
     assert status == 2 if errors else "Touch the hosts" in output
 
 
-def test_a_right_inventory_passes_and_only_then_the_hosts_are_touched(tmp_path):
-    status, output = run(tmp_path, RIGHT)
+def test_a_right_inventory_passes_and_only_then_the_hosts_are_touched(run):
+    status, output = run(RIGHT)
     assert "ok: [box]" in output.split("TASK [Touch the hosts]")[0]
     assert "[box]: UNREACHABLE!" in output.split("TASK [Touch the hosts]")[1]
     assert status == 4
 
 
-def test_a_filter_that_quotes_a_secret_in_its_error_does_not_reveal_it(tmp_path):
-    inventory = RIGHT.replace("web_memory: 256M", 'web_memory: "{{ vault_password | to_datetime }}"\n    vault_password: canary-canary')
-    status, output = run(tmp_path, inventory)
+def test_a_filter_that_quotes_a_secret_in_its_error_does_not_reveal_it(run):
+    inventory = RIGHT.replace("web_memory: 256M", "web_memory: \"{{ vault_password | to_datetime }}\"\n    vault_password: canary-canary")
+    status, output = run(inventory)
     assert status == 2
     assert "stack_apps[shop].processes[web].memory: cannot be resolved" in output
     assert "canary" not in output
 
 
-def test_variables_that_tasks_registered_are_not_taken_for_variables_of_the_inventory(tmp_path):
+def test_variables_that_tasks_registered_are_not_taken_for_variables_of_the_inventory(run):
     inventory = RIGHT.replace("ansible_port: 1", "ansible_connection: local")
     play = PLAY.replace("  tasks:\n", "  pre_tasks:\n    - ansible.builtin.debug: {msg: x}\n      register: stack_something\n  tasks:\n")
-    status, output = run(tmp_path, inventory, play=play)
+    status, output = run(inventory, play=play)
     assert status == 0, output

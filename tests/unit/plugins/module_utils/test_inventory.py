@@ -13,39 +13,14 @@ import yaml
 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
-from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles, role_from_spec
+from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles
 
 ROLES = Path(__file__).parents[4] / "roles"
 GOOD_PASSWORD = "wLq8-Zt3k-Vb7x-Nc2p"
 OTHER_PASSWORD = "Rf5m-Hy9d-Ks4j-Tg6u"
 
 
-def service(name: str, port: int, secret: str, **more: Any) -> Any:
-    """A role with the variables that every service role has."""
-    options = {
-        f"{name}_image": {"type": "str", "default": f"{name}:1.2.3"},
-        f"{name}_image_source": {"type": "str", "choices": ["auto", "registry", "build", "archive"], "default": "registry"},
-        f"{name}_image_archive": {"type": "path", "default": ""},
-        f"{name}_memory": {"type": "str", "default": "512M"},
-        f"{name}_cpus": {"type": "float", "default": 1.0},
-        f"{name}_port": {"type": "int", "default": port},
-        secret: {"type": "str", "default": ""},
-        **more,
-    }
-    return role_from_spec(name, {"argument_specs": {"main": {"options": options}}})
-
-
-KNOWN = load_roles(str(ROLES), yaml.safe_load)
-SPECS = {
-    "stack": KNOWN["stack"],
-    "app": KNOWN["app"],
-    "postgres": service("postgres", 5432, "postgres_password", postgres_shared_buffers={"type": "str"}),
-    "valkey": service("valkey", 6379, "valkey_password"),
-    "rabbitmq": service("rabbitmq", 5672, "rabbitmq_password"),
-    "minio": service("minio", 9000, "minio_root_password", minio_root_user={"type": "str", "default": "keeper"}),
-    "seaweedfs": service("seaweedfs", 8333, "seaweedfs_admin_secret_key"),
-    "caddy": service("caddy", 2019, "caddy_token"),
-}
+SPECS = load_roles(str(ROLES), yaml.safe_load)
 PROD = {
     "stack_name": "shop",
     "stack_environment": "prod",
@@ -82,7 +57,7 @@ def problems_of(variables=None, hosts=None, apps=None, host_variables=None, base
         if len(hosts) > 1 and own.setdefault("stack_keeper", below["stack_keeper"]) is None:
             del own["stack_keeper"]
         below["stack_address"] = own.get("ansible_host", name)
-        below.update({key: value.replace("{{ stack_name }}", "shop") for key, value in below.items() if key.endswith("_root")})
+        below.update({key: value.replace("{{ stack_name }}", "shop") for key, value in below.items() if isinstance(value, str)})
         found[name] = Host(name, frozenset(members), {**below, **own}, frozenset(own))
         check_placeholders(own, name, report)
     return check(found, groups, SPECS, files, report)
@@ -144,8 +119,8 @@ MEANING = {
     "well-known password": ({"variables": {"rabbitmq_password": "password123"}}, "rabbitmq_password", "well-known password"),
     "filler as password": ({"variables": {"valkey_password": "<your password here>"}}, "valkey_password", "is a placeholder"),
     "password is the user": (
-        {"variables": {"minio_root_user": "the-keeper-of-files", "minio_root_password": "the-keeper-of-files"}},
-        "minio_root_password",
+        {"apps": [app(name="the-keeper-of-files", credentials={"postgres": "the-keeper-of-files"})]},
+        "stack_apps[the-keeper-of-files].credentials.postgres",
         "same as the user's name",
     ),
     "one password twice": (
@@ -214,7 +189,11 @@ MEANING = {
     ),
     "memory in words": ({"apps": [web(memory="512 megs")]}, "stack_apps[shop].processes[web].memory", "is not a memory size"),
     "too little memory": ({"variables": {"postgres_memory": "64M"}}, "postgres_memory", "too little memory"),
-    "buffers above memory": ({"variables": {"postgres_shared_buffers": "2G"}}, "postgres_shared_buffers", "does not fit into postgres_memory"),
+    "too large buffers": ({"variables": {"postgres_config": {"shared_buffers": "9GB"}}}, "postgres_config.shared_buffers", "fit into postgres_memory (512M)"),
+    "buffers in blocks": ({"variables": {"postgres_config": {"shared_buffers": 65536}}}, "postgres_config.shared_buffers", "does not fit into postgres_memory"),
+    "sorting above memory": ({"variables": {"postgres_config": {"work_mem": "512MB"}}}, "postgres_config.work_mem", "does not fit into postgres_memory"),
+    "buffers in words": ({"variables": {"postgres_config": {"shared_buffers": "a lot"}}}, "postgres_config.shared_buffers", "is not a memory size"),
+    "cache above memory": ({"variables": {"valkey_config": {"maxmemory": "1gb"}}}, "valkey_config.maxmemory", "does not fit into valkey_memory (256M)"),
     "no cpu": ({"apps": [web(cpus=0)]}, "stack_apps[shop].processes[web].cpus", "is not above zero"),
     "same ports of the proxy": (
         {"variables": {"stack_http_port": 8443, "stack_https_port": 8443}, "base": DEV},
@@ -233,6 +212,8 @@ MEANING = {
         "web cannot reach postgres, valkey, rabbitmq, minio there",
     ),
     "process name twice": ({"apps": [app(processes=[WEB, {"name": "web", "command": ["x"]}])]}, "stack_apps[shop].processes[web].name", "two processes"),
+    "process named like the migration": ({"apps": [app(processes=[{"name": "migrate"}])]}, "stack_apps[shop].processes[migrate].name", "the stack's own"),
+    "process named like a service": ({"apps": [app(processes=[{"name": "valkey"}])]}, "stack_apps[shop].processes[valkey].name", "the stack's own"),
     "app named like a service": ({"apps": [app(name="postgres", database="x")]}, "stack_apps[postgres].name", "is the name of a service"),
     "route twice": (
         {"apps": [APP, app(name="second", processes=[{**WEB, "name": "site"}])]},
@@ -253,6 +234,35 @@ MEANING = {
         {"apps": [app(name="a", needs=[], processes=[{"name": "b-c"}]), app(name="a-b", needs=[], processes=[{"name": "c"}])]},
         "stack_apps[a-b].processes[c].name",
         "gives the network name a-b-c",
+    ),
+    "bare name that is a network name": (
+        {"apps": [APP, app(name="other", needs=[], processes=[{"name": "shop-web"}])]},
+        "stack_apps[other].processes[shop-web].name",
+        "is the network name of shop/web",
+    ),
+    "applications of one host alone": (
+        {"hosts": TWO_HOSTS, "host_variables": {"data": {"stack_apps": []}}},
+        "stack_apps[shop]",
+        "is missing on data",
+    ),
+    "another database on one host": (
+        {"hosts": TWO_HOSTS, "host_variables": {"data": {"stack_apps": [app(database="old")]}}},
+        "stack_apps[shop].database",
+        "differs between data and web",
+    ),
+    "another route on one host": (
+        {"hosts": TWO_HOSTS, "host_variables": {"web": {"stack_apps": [app(processes=[{**WEB, "port": 9000}, APP["processes"][1]])]}}},
+        "stack_apps[shop].processes",
+        "differs between data and web",
+    ),
+    "two addresses of one service": (
+        {
+            "hosts": {"one": ("proxy", "app"), "two": ("app", "valkey", "rabbitmq", "minio")},
+            "variables": {"postgres_external_url": "postgresql://db.mycompany.net/shop"},
+            "host_variables": {"two": {"postgres_external_url": "postgresql://other.mycompany.net/shop"}},
+        },
+        "postgres_external_url",
+        "differs between one and two",
     ),
     "name of a database": ({"apps": [app(database="my-shop")]}, "stack_apps[shop].database", "is not a name of a database"),
     "reserved database": ({"apps": [app(database="template1")]}, "stack_apps[shop].database", "reserved by PostgreSQL"),
@@ -360,6 +370,13 @@ def test_what_the_stack_makes_itself_and_good_passwords_are_accepted_in_prod():
 def test_development_options_and_weak_passwords_are_accepted_in_dev():
     source = {"name": "web", "command": ["uvicorn", "--reload"], "mounts": [{"source": "/srv/x", "target": "/app"}]}
     assert problems_of(variables={"postgres_password": "postgres"}, base=DEV, apps=[app(processes=[source])]) == []
+
+
+def test_settings_that_fit_and_hosts_that_differ_in_what_is_their_own_are_accepted():
+    postgres = {"shared_buffers": "128MB", "work_mem": 4096, "max_connections": 200}
+    settings = {"postgres_config": postgres, "valkey_config": {"maxmemory": "100mb", "save": "900 1"}}
+    smaller = app(env={"LOG_LEVEL": "debug"}, processes=[{**WEB, "memory": "256M", "replicas": 2}, APP["processes"][1]])
+    assert problems_of(variables=settings, hosts=TWO_HOSTS, host_variables={"web": {"stack_apps": [smaller]}}) == []
 
 
 def test_all_errors_of_an_inventory_come_together():
