@@ -25,14 +25,27 @@ def containers(host):
 
 
 @pytest.fixture
-def answer(host, containers):
-    """What the web process answers over the edge network."""
+def answer(host):
+    """What the application answers at the switch, where the edge asks."""
 
     def ask():
-        networks = containers()["web"][0]["NetworkSettings"]["Networks"]
-        return host.check_output(f"curl -sS -m 5 http://{networks['molecule_edge']['IPAddress']}:8000/")
+        address = host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' molecule-switch-switch-1")
+        return host.check_output(f"curl -sS -m 5 http://{address}:20001/")
 
     return ask
+
+
+@pytest.fixture
+def policies(host):
+    """By release, the restart policies of its containers."""
+
+    def look():
+        found = {}
+        for data in json.loads(host.check_output(f"docker inspect $(docker ps -aq --filter {APP})")):
+            found.setdefault(data["Config"]["Labels"]["stack.longshore.release"], set()).add(data["HostConfig"]["RestartPolicy"]["Name"])
+        return found
+
+    return look
 
 
 def ids(found):
@@ -41,7 +54,7 @@ def ids(found):
 
 def test_the_release_runs_and_is_marked_live(host, containers, answer, hardened):
     release = answer().split()[1]
-    assert answer() == f"first {release} True"
+    assert answer() == f"first {release} 18"
     assert host.check_output("readlink /opt/molecule/apps/shop/live") == f"releases/{release}"
     assert set(containers()) == {"web", "beat"}
 
@@ -62,6 +75,15 @@ def test_another_environment_is_another_release_and_the_old_one_goes(host, conta
     assert len(host.file("/opt/molecule/apps/shop/releases").listdir()) == 2
 
 
+def test_releases_that_are_too_old_go_with_their_secrets_and_images(host, converge):
+    for text in ("third", "fourth", "fifth", "second"):
+        assert converge(shop_text=text).rc == 0
+    kept = host.file("/opt/molecule/apps/shop/releases").listdir()
+    assert len(kept) == 3
+    assert sorted(host.file("/etc/longshore/secrets/molecule/shop").listdir()) == sorted(kept)
+    assert sorted(host.check_output("docker images --format '{{.Tag}}' longshore/molecule-shop").split()) == sorted(kept)
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -72,6 +94,47 @@ def test_another_environment_is_another_release_and_the_old_one_goes(host, conta
     ],
     ids=["the migration fails", "the migration hangs", "the new container crashes", "the new container does not become healthy"],
 )
+def test_a_rollback_brings_back_environment_and_secrets_of_that_release(answer, converge):
+    assert converge(shop_text="later", shop_key="canary").rc == 0
+    text, later, length = answer().split()
+    assert (text, length) == ("later", "6")
+    assert converge(app_rollback=True).rc == 0
+    text, _release, length = answer().split()
+    assert (text, length) == ("second", "18")
+    assert converge(app_release=later).rc == 0
+    assert answer() == f"later {later} 6"
+    assert converge(app_release=later).changed("app-trixie") == 0
+
+
+def test_only_the_live_release_starts_after_a_reboot(answer, policies, reboot, containers, host):
+    before = answer()
+    assert policies() == {before.split()[1]: {"unless-stopped"}}
+    reboot()
+    host.run("for i in $(seq 60); do docker inspect -f '{{.State.Health.Status}}' molecule-switch-switch-1 | grep -qx healthy && break; sleep 0.5; done")
+    host.run("for i in $(seq 60); do docker ps --filter health=healthy --filter label=stack.longshore.process=web -q | grep -q . && break; sleep 0.5; done")
+    assert answer() == before
+    assert {process: len(found) for process, found in containers().items()} == {"web": 1, "beat": 1}
+
+
+def test_a_release_that_is_not_kept_is_refused_and_the_kept_ones_are_named(answer, converge):
+    before = answer()
+    refused = converge(app_release="9.9.9-00000000")
+    assert refused.rc != 0
+    assert "9.9.9-00000000" in refused.output and before.split()[1] in refused.output
+    assert answer() == before
+
+
+def test_a_run_is_refused_while_another_has_the_lease(host, answer, converge):
+    before = answer()
+    lease = '{"run": "77", "number": 1, "owner": "ci@runner", "stage": "started", "taken": 1700000000, "expires": 99999999999}'
+    host.check_output("echo %s > /opt/molecule/apps/shop/lease.json", lease)
+    refused = converge(shop_text="other")
+    assert refused.rc != 0
+    assert "being released by ci@runner (run 77, stage started" in refused.output
+    assert answer() == before
+    host.check_output("rm /opt/molecule/apps/shop/lease.json")
+
+
 def test_a_release_that_fails_leaves_the_old_one_running(host, containers, answer, converge, fault, said):
     assert converge(shop_text="second").rc == 0
     before = ids(containers())

@@ -10,7 +10,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = f"{os.environ['SHOP_TEXT']} {os.environ['APP_RELEASE']} {bool(os.environ['SHOP_KEY'])}".encode()
+        body = f"{os.environ['SHOP_TEXT']} {os.environ['APP_RELEASE']} {len(os.environ['SHOP_KEY'])}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

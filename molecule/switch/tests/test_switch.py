@@ -1,0 +1,108 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SWITCH = "molecule-switch-switch-1"
+SOCKET = "/var/lib/molecule/switch/run/admin.sock"
+STATE = "/var/lib/molecule/switch/state/servers"
+ASK = """
+import socket, sys
+line = socket.socket(socket.AF_UNIX)
+line.connect(sys.argv[1])
+line.sendall((sys.argv[2] + "\\n").encode())
+print(b"".join(iter(lambda: line.recv(65536), b"")).decode())
+"""
+SERVER = """
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("", 8000), Answer).serve_forever()
+"""
+
+
+@pytest.fixture
+def ask(host):
+    """What the runtime socket answers."""
+    return lambda *commands: host.check_output("python3 -c %s %s %s", ASK, SOCKET, "; ".join(commands))
+
+
+@pytest.fixture
+def get(host):
+    """Status code at a port of the switch."""
+
+    def look(port):
+        address = host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' " + SWITCH)
+        return host.run(f"curl -s -m 5 -o /dev/null -w '%{{http_code}}' http://{address}:{port}/").stdout
+
+    return look
+
+
+def test_it_is_hardened_and_healthy(hardened, service):
+    hardened(SWITCH)
+    assert service("switch").health == "healthy"
+
+
+def test_nobody_but_root_reaches_the_socket(host):
+    assert host.run(f"runuser -u nobody -- ls {SOCKET}").rc != 0
+    assert host.file("/var/lib/molecule/switch/run").mode == 0o700
+
+
+def test_a_process_without_a_release_answers_that_nobody_serves(get):
+    assert get(20001) == "503"
+    assert get(20002) == "503"
+
+
+def test_no_port_is_published_while_the_proxy_is_on_the_same_host(host):
+    assert json.loads(host.check_output("docker inspect %s", SWITCH))[0]["HostConfig"]["PortBindings"] in ({}, None)
+
+
+@pytest.fixture
+def until_it_serves(host, get):
+    """The status codes until the first 200, ten seconds at most."""
+
+    def look(port):
+        codes = []
+        while len(codes) < 50 and "200" not in codes:
+            codes.append(get(port))
+            host.run("sleep 0.2")
+        return codes
+
+    return look
+
+
+def test_what_the_socket_was_told_and_kept_outlives_a_restart(host, ask, until_it_serves):
+    python = host.check_output("docker images --format '{{.Repository}}:{{.Tag}}' | grep -m 1 longshore/python")
+    container = host.check_output("docker run -d --name shop-web --network molecule_edge " + python + " python3 -c %s", SERVER)
+    ask(f"set server shop-web/a1 fqdn {container[:12]}", "set server shop-web/a1 state ready")
+    assert until_it_serves(20001)[-1] == "200"
+    host.check_output("echo %s > " + STATE, ask("show servers state"))
+    host.check_output(f"docker restart {SWITCH}")
+    assert until_it_serves(20001)[-1] == "200"
+
+
+def test_a_new_process_reloads_it_and_what_serves_serves_on(host, service, converge, get, name):
+    before = service("switch").id
+    apps = [{"name": "shop", "image": "registry.example.org/shop", "version": "1", "processes": [
+        {"name": "web", "port": 8000, "switch_port": 20001, "command": ["web"], "health": {"path": "/"}},
+        {"name": "api", "port": 8000, "switch_port": 20002, "command": ["api"]},
+        {"name": "admin", "port": 9000, "switch_port": 20003, "command": ["admin"]},
+    ]}]  # fmt: skip
+    assert converge(stack_apps=apps).changed(name) == 1
+    assert service("switch").id == before
+    assert get(20001) == "200"
+    assert get(20003) == "503"
+
+
+def test_a_configuration_that_is_not_good_is_refused_and_a_restart_serves_on(host, converge, until_it_serves):
+    assert "keeps the old one" in converge(switch_max_connections=-5).output
+    host.check_output(f"docker restart {SWITCH}")
+    assert until_it_serves(20001)[-1] == "200"
+    assert converge().rc == 0
