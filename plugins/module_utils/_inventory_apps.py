@@ -14,6 +14,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_processes
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_releases import check_releases
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import split_image
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import GROUPS
 
@@ -32,7 +33,8 @@ def check_apps(stack: Stack, report: Report) -> None:
     seen: list[Any] = []
     for host in stack.hosts.values():
         apps = host.values.get("stack_apps") or []
-        view = (apps, host.environment, host.values.get("app_version"), host.values.get("app_name"), [host.values.get(url) for url in NEED_URLS.values()])
+        asked = [host.values.get(name) for name in ("app_version", "app_name", "app_release", "app_rollback")]
+        view = (apps, host.environment, asked, [host.values.get(url) for url in NEED_URLS.values()])
         if not apps or view in seen:
             continue
         seen.append(view)
@@ -41,6 +43,7 @@ def check_apps(stack: Stack, report: Report) -> None:
         databases(apps, host, report)
         routes(stack, apps, host, report)
         aliases(apps, host, report)
+        check_releases(stack, apps, host, report)
         for index, app in enumerate(apps):
             path = ("stack_apps", element(index, app))
             for rule in (name, image, build, archive, needs, storage, environment, secrets, user, migration):

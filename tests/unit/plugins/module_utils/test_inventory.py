@@ -94,6 +94,20 @@ TYPES = {
     "unknown migration tool": ({"apps": [app(migration={"tool": "flyway"})]}, "stack_apps[shop].migration.tool", "not one of the choices"),
 }
 MEANING = {
+    "two processes at one port of the switch": (
+        {"apps": [app(processes=[{**copy.deepcopy(WEB), "switch_port": 20001}, {"name": "api", "port": 9000, "switch_port": 20001}])]},
+        "stack_apps[shop].processes[api].switch_port",
+        "is the port of shop-web at the switch too",
+    ),
+    "port of the switch for root": ({"apps": [web(switch_port=80)]}, "stack_apps[shop].processes[web].switch_port", "is not a port for the switch"),
+    "drain without end": ({"apps": [app(deploy={"drain": 86400})]}, "stack_apps[shop].deploy.drain", "is out of range"),
+    "nothing to go back to": ({"apps": [app(deploy={"keep": 1})]}, "stack_apps[shop].deploy.keep", "is out of range"),
+    "version and release": ({"variables": {"app_version": "1.2.3", "app_release": "1.2.2-0a1b2c3d"}}, "app_release", "together with app_version"),
+    "image built on each host": (
+        {"apps": [app(image_source="build", build={"context": "examples/fastapi"})], "base": DEV, "hosts": {**TWO_HOSTS, "more": ("app",)}},
+        "stack_apps[shop].image_source",
+        "would build another image on each of 2 hosts",
+    ),
     "form of the name": ({"variables": {"stack_name": "My Shop"}}, "stack_name", "cannot start the name"),
     "names differ": ({"hosts": TWO_HOSTS, "host_variables": {"web": {"stack_name": "other"}}}, "stack_name", "differs between hosts"),
     "keeper that is no host": ({"variables": {"stack_keeper": "vault"}}, "stack_keeper", "is not a host of the inventory"),

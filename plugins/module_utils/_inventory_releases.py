@@ -1,0 +1,88 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules about how applications are released: what the switch needs, how careful a deploy is, which release is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, Stack, element
+
+# By option of `deploy`: the least and the most that make sense.
+LIMITS = {"drain": (0, 3600), "observe": (0, 3600), "failures": (0, 100), "keep": (2, 100)}
+
+
+def check_releases(stack: Stack, apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    """Every rule of this file."""
+    switch_ports(apps, host, report)
+    asked_for(apps, host, report)
+    for index, app in enumerate(apps):
+        path = ("stack_apps", element(index, app))
+        careful(app, path, host, report)
+        one_image(stack, app, path, host, report)
+
+
+def switch_ports(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    owners: dict[int, str] = {}
+    for index, app in enumerate(apps):
+        for place, process in enumerate(app["processes"]):
+            if not process["port"] or not app["name"] or not process["name"]:
+                continue
+            where = ("stack_apps", element(index, app), "processes", element(place, process), "switch_port")
+            port, name = _wiring.switch_port(app, process), _wiring.alias(app["name"], process["name"])
+            known = owners.setdefault(port, name)
+            if not 1024 <= port <= 65535 or port == 8404:
+                report.add(where, "is not a port for the switch", value=port, allowed="1024 to 65535, not 8404", example="switch_port: 20001", host=host.name)
+            elif known != name:
+                report.add(
+                    where,
+                    f"is the port of {known} at the switch too",
+                    value=port,
+                    allowed="a port of its own",
+                    example=f"switch_port: {_free(port, owners)}",
+                    host=host.name,
+                )
+
+
+def _free(port: int, taken: dict[int, str]) -> int:
+    while port in taken:
+        port += 1
+    return port
+
+
+def asked_for(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
+    """What a rollback is about: `-e app_release=`, and `-e app_name=` where there are several applications."""
+    release, version, name = (host.values.get(key) for key in ("app_release", "app_version", "app_name"))
+    if release and version:
+        report.add("app_release", "is given together with app_version", value=release, allowed="one of them", example="-e app_version=1.4.2", host=host.name)
+    if (release or host.values.get("app_rollback")) and not name and len(apps) > 1:
+        known = [app["name"] for app in apps if app["name"]]
+        report.add(
+            "app_name",
+            "is required by a rollback, because there are several applications",
+            allowed=", ".join(known),
+            example=f"-e app_name={known[0]}" if known else "",
+            host=host.name,
+        )
+
+
+def careful(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    for key, (least, most) in LIMITS.items():
+        number = (app["deploy"] or {}).get(key)
+        if number is not None and not least <= number <= most:
+            report.add((*path, "deploy", key), "is out of range", value=number, allowed=f"{least} to {most}", example=f"{key}: {max(least, 5)}", host=host.name)
+
+
+def one_image(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    """An image that each host builds for itself is another one on each."""
+    hosts = stack.groups.get("app", [])
+    if app["image_source"] == "build" and len(hosts) > 1:
+        report.add(
+            (*path, "image_source"),
+            f"would build another image on each of {len(hosts)} hosts ({', '.join(hosts)})",
+            value="build",
+            allowed="registry, or archive with a file that was made once by docker save",
+            example=f"image_source: archive, archive: images/{app['name']}.tar",
+            host=host.name,
+        )
