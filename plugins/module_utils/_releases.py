@@ -15,13 +15,15 @@ from typing import Any
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE, RELEASE_FILE
-from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, Upstream
+from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
 
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
 PREVIOUS = "previous"
 LIVE_POLICY = "unless-stopped"
 LOG_LINES = 40
+# Seconds that containers have to become well which ran before and are started again.
+AGAIN_SECONDS = 30.0
 
 
 class ReleaseError(Exception):
@@ -144,19 +146,25 @@ class Releases:
     # -- stages --------------------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """What a dead run left goes, and the live release is whole again: first its requests, then its singletons."""
-        there, live = self.observe(), self.marked()
-        if live:
-            self._bring_back(there, live)
-        if all(self.upstreams(self.observe(), live).values()):
-            self._remove([member for member in there if self._leftover(member)])
-        if live and live != self.app.release:
-            self._start_singletons(live)
+        """What a dead run left goes, and the live release is whole again: first its requests, then its singletons.
+
+        Where the live release is ill, the one to come may be what mends it: it does not stand in its way, and whatever serves for it stays.
+        """
+        live = self.marked()
+        try:
+            led = self._bring_back(live, spare=True) if live else not self.app.backends
+        except (SwitchError, EngineError):
+            led = False
+        if led:
+            self._remove([member for member in self.observe() if self._leftover(member)])
+        if live not in ("", self.app.release):
+            with contextlib.suppress(SwitchError, EngineError):
+                self._start_singletons(live)
 
     def hand_over(self) -> None:
         """What must not run twice stops in every other release. A reboot before the new one is live starts it again: that is what `always` means."""
         others = [m for m in self.observe() if m.release != self.app.release and m.process in self.app.singletons and m.running]
-        self._policy(others, "always")
+        self._policy([member for member in others if member.release == self.marked()], "always")
         self._do("stop", others)
 
     def turn(self) -> float:
@@ -182,16 +190,24 @@ class Releases:
         return dict(seen)
 
     def go_live(self) -> None:
-        """The commit on this host. In an order in which a reboot at any moment leaves one whole release that serves."""
+        """The commit on this host. In an order in which a reboot at any moment leaves a release that serves, and no singleton twice."""
         there, before = self.observe(), self.marked()
         mine = [member for member in there if member.release == self.app.release]
+        others = [member for member in there if member.release != self.app.release and member.policy != "no"]
+        alone = [member for member in others if member.process in self.app.singletons]
+        # For a moment no singleton would come back; the next run mends that, but not what two of them have done.
+        self._policy(alone, "no")
         self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
         if before and before != self.app.release:
             self._mark(PREVIOUS, before)
         self._mark(LIVE, self.app.release)
+        self.keep()
+        self._policy([member for member in others if member not in alone], "no")
+
+    def keep(self) -> None:
+        """A restart of the switch leads to what it leads to now."""
         if self.switch and self.app.backends:
-            self.switch.keep()
-        self._policy([member for member in there if member.release != self.app.release and member.policy != "no"], "no")
+            self.switch.keep(self._backends())
 
     def in_flight(self) -> int:
         return self.switch.in_flight(self._backends()) if self.switch and self.app.backends else 0
@@ -206,20 +222,20 @@ class Releases:
 
     def take_back(self) -> None:
         """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
-        there, live = self.observe(), self.marked()
+        live = self.marked()
         if live == self.app.release:
             # The live release itself could not be brought to what was wanted; nothing else could serve in its place.
             return
-        if live:
-            self._bring_back(there, live, spare=False)
-        self._remove([member for member in there if member.release == self.app.release])
+        if live and not self._bring_back(live) and self._has_requests(self.app.release):
+            raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
+        self._remove([member for member in self.observe() if member.release == self.app.release])
         if live:
             self._start_singletons(live)
 
     def prune(self) -> list[str]:
         """Releases beyond the number to keep go: directory, secrets, image. Never what is live or was before it."""
         root = os.path.join(self.app.path, "releases")
-        protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())}
+        protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
         with contextlib.suppress(FileNotFoundError):
             by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
             gone = [name for name in by_age if name not in protected][max(0, self.app.keep - len(protected)) :]
@@ -241,21 +257,40 @@ class Releases:
             raise ReleaseError(f"no container of the release {release} runs for {', '.join(missing)}, so the switch is left alone")
         return wanted
 
-    def _bring_back(self, there: list[Member], live: str, spare: bool = True) -> None:
-        """Requests go to the live release again. spare: a release whose switch a dead run turned already keeps them, it is what is wanted."""
-        down = [m for m in there if m.release == live and not m.running and m.process not in self.app.singletons]
-        self._do("start", down)
-        there = self.observe() if down else there
-        wanted, target = self.upstreams(there, live), self.upstreams(there, self.app.release)
-        if not self.switch or not wanted or not all(wanted.values()) or self.check:
-            return
-        if not self.switch.serves(wanted) and not (spare and all(target.values()) and self.switch.serves(target)):
-            self.switch.turn(wanted)
-            self.done.append(f"switch {live}")
+    def _bring_back(self, live: str, spare: bool = False) -> bool:
+        """What may overlap in the live release runs and has the requests again; whether it does.
+
+        spare: a release whose switch a dead run turned already keeps them, it is what is wanted.
+        """
+        self._start([member for member in self.observe() if member.release == live and member.process not in self.app.singletons])
+        led = (spare and self._has_requests(self.app.release, well=True)) or self._lead(live, alone=False)
         end = self.clock() + self.app.drain
         while self.in_flight() and self.clock() < end:
             self.sleep(0.1)
         self._rest()
+        return led
+
+    def _lead(self, live: str, alone: bool) -> bool:
+        """Requests go to the live release's processes that must not run twice, or to the others; False where one of them is down."""
+        chosen = {backend["name"]: process for process, backend in self.app.backends.items() if (process in self.app.singletons) == alone}
+        if not self.switch or not chosen or self.check:
+            return True
+        there = self.observe()
+        wanted = {name: upstreams for name, upstreams in self.upstreams(there, live).items() if name in chosen}
+        # A process that is new in the release to come has no requests to go back to.
+        known = {member.process for member in there if member.release == live}
+        if any(process in known and not wanted[name] for name, process in chosen.items()):
+            return False
+        if not self.switch.leads(wanted):
+            self.switch.turn(wanted)
+            self.done.append(f"switch {live}")
+        return True
+
+    def _has_requests(self, release: str, well: bool = False) -> bool:
+        if not self.switch or not self.app.backends:
+            return False
+        upstreams = self.upstreams(self.observe(), release)
+        return all(upstreams.values()) and (self.switch.serves(upstreams) if well else self.switch.leads(upstreams))
 
     def _start_singletons(self, live: str) -> None:
         """Those of the live release, unless another release runs them."""
@@ -263,8 +298,16 @@ class Releases:
         if any(member.running and member.release != live for member in there):
             return
         mine = [member for member in there if member.release == live]
-        self._do("start", [member for member in mine if not member.running])
+        self._start(mine)
         self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
+        self._lead(live, alone=True)
+
+    def _start(self, members: Sequence[Member]) -> None:
+        down = {member.id for member in members if not member.running}
+        self._do("start", [member for member in members if member.id in down])
+        end = self.clock() + AGAIN_SECONDS
+        while down and self.clock() < end and any(member.id in down and member.running and not member.well for member in self.observe()):
+            self.sleep(0.25)
 
     def _rest(self) -> int:
         if not self.switch or not self.app.backends or self.check:

@@ -178,8 +178,7 @@ class Call:
             self.sleep(0.05)
         drained = self.clock()
         cut = self.releases.retire()
-        if self.releases.switch:
-            self.releases.switch.keep()
+        self.releases.keep()
         return {"cut": cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
 
     def taken_back(self) -> dict[str, Any]:

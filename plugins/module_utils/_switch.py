@@ -23,6 +23,8 @@ NOBODY = "switch"
 # Bits of srv_admin_state that say where a setting comes from, not that the place is out of service: `disabled` in the file, name set at run time.
 _NO_STATE = 0x04 | 0x40
 _DRAIN = 0x08
+# Bits that the runtime socket sets: maintenance and drain. Others come and go with the name of the container.
+_TOLD = 0x01 | _DRAIN
 # Seconds until a place must be up after it was told so, and between two looks.
 PATIENCE = 10.0
 PAUSE = 0.02
@@ -65,6 +67,11 @@ class Place:
     @property
     def ready(self) -> bool:
         return self.up and not self.admin & ~_NO_STATE
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes requests as soon as its container is well."""
+        return self.used and not self.admin & _TOLD
 
     @property
     def draining(self) -> bool:
@@ -137,6 +144,11 @@ class Switch:
         places = self.places(wanted)
         return all({place.name for place in places[backend] if place.ready} == {one.name for one in ups} for backend, ups in wanted.items())
 
+    def leads(self, wanted: Mapping[str, Sequence[Upstream]]) -> bool:
+        """Whether the requests are led to these containers and to no others, well or not."""
+        places = self.places(wanted)
+        return all({place.name for place in places[backend] if place.open} == {one.name for one in ups} for backend, ups in wanted.items())
+
     def turn(self, wanted: Mapping[str, Sequence[Upstream]]) -> float:
         """The new containers ready, then the others drained. Seconds from the first command to the last."""
         began = self.clock()
@@ -144,14 +156,18 @@ class Switch:
         self._make_ready(wanted, chosen)
         commands = []
         for backend, places in self.places(wanted).items():
-            others = [place for place in places if place.group != chosen[backend] and place.used and not place.draining]
+            names = {one.name for one in wanted[backend]}
+            others = [place for place in places if place.used and not place.draining and (place.group != chosen[backend] or place.name not in names)]
             commands += [f"set server {backend}/{place.slot} state drain" for place in others]
-        if commands:
-            self.ask(commands)
+        self._tell(commands)
         return self.clock() - began
 
+    def _tell(self, commands: Sequence[str]) -> None:
+        if commands:
+            self.ask(commands)
+
     def _make_ready(self, wanted: Mapping[str, Sequence[Upstream]], chosen: Mapping[str, str]) -> None:
-        commands, places = [], self.places(wanted)
+        commands, opened, places = [], [], self.places(wanted)
         for backend, upstreams in wanted.items():
             slots = [place for place in places[backend] if place.group == chosen[backend]]
             if len(upstreams) > len(slots):
@@ -162,13 +178,17 @@ class Switch:
                 # A place keeps its name when the release comes back, so its address is current already.
                 place = by_name.get(one.name) or next(free)
                 where = f"{backend}/{place.slot}"
+                if place.name != one.name or not place.open:
+                    opened.append(where)
                 if place.name != one.name:
                     commands += [f"set server {where} state maint", f"set server {where} fqdn {one.name}"]
                 commands.append(f"set server {where} state ready")
-        self.ask(commands)
+        self._tell(commands)
         deadline = self.clock() + PATIENCE
         while missing := self._not_up(wanted):
             if self.clock() > deadline:
+                # Some of them may be up: what serves goes on alone.
+                self._tell([f"set server {where} state drain" for where in opened])
                 raise SwitchError(f"the switch does not reach {', '.join(missing)}: no answer on the health path, or no such name")
             self.sleep(PAUSE)
 
@@ -203,16 +223,31 @@ class Switch:
                     where = f"{place.backend}/{place.slot}"
                     commands += [f"shutdown sessions server {where}"] if cut else []
                     commands += [f"set server {where} state maint", f"set server {where} fqdn {NOBODY}"]
-        if commands:
-            self.ask(commands)
+        self._tell(commands)
         return cut
 
-    def keep(self) -> None:
-        """What is so now, also after a restart."""
+    def keep(self, backends: Iterable[str]) -> None:
+        """What is so now for these backends, also after a restart. Others stay as they were kept: their next release may be under way."""
         text = self.ask(["show servers state"])
         if not parse_places(text):
             raise SwitchError(f"the switch did not say what it serves: {text[:200]!r}")
-        replace(self.state_path, text.strip().encode() + b"\n", 0o644, 0, 0)
+        mine = set(backends)
+        others = {key: line for line in self._kept() if (key := _key(line)) and key[0] not in mine}
+        lines = [others.get(_key(line), line) for line in text.strip().splitlines()]
+        replace(self.state_path, "\n".join(lines).encode() + b"\n", 0o644, 0, 0)
+
+    def _kept(self) -> list[str]:
+        try:
+            with open(self.state_path, encoding="utf-8") as file:
+                return file.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+
+def _key(line: str) -> tuple[str, ...]:
+    """Backend and place of a line of `show servers state`; nothing for the lines before them."""
+    words = line.split()
+    return () if len(words) < 5 or words[0] == "#" else (words[1], words[3])
 
 
 def _group_for(places: Sequence[Place], upstreams: Sequence[Upstream]) -> str:

@@ -125,8 +125,10 @@ class FakeDocker:
             for container in self._found(words[1:]):
                 if words[0] == "rm":
                     del self.containers[container["Id"]]
-                else:
-                    container["state"] = "exited" if words[0] == "stop" else "running"
+                elif words[0] == "stop":
+                    container["state"] = "exited"
+                elif container["state"] != "running":
+                    container.update(state="running", started=self.now)
         else:
             raise AssertionError(f"the fake engine does not know: docker {' '.join(words)}")
         return 0, "", ""
@@ -266,3 +268,66 @@ def playbook(tmp_path) -> Callable[..., tuple[int, str]]:
     if not PLAYBOOK.is_file():
         pytest.skip(f"there is no ansible-playbook beside {sys.executable}")
     return run
+
+
+class FakeHAProxy:
+    """Speaks HAProxy's runtime interface. `resolve` is the engine's name server: the address of a container that runs, else nothing."""
+
+    HEADER = (
+        "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status "
+        "srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
+        "srv_check_port srv_check_addr srv_agent_addr srv_agent_port"
+    )
+    COUNTERS = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,hrsp_5xx"
+
+    def __init__(self, *backends: str, places: int = 3):
+        self.resolve = {"switch": "172.20.0.9"}.get
+        self.asked: list[str] = []
+        self.ill: set[str] = set()  # containers that do not answer on their health path
+        self.busy: dict[str, int] = {}  # requests in flight by container
+        self.counted: dict[str, dict[str, int]] = {}  # by container, further counters
+        slots = [f"{group}{number}" for group in "ab" for number in range(1, places + 1)]
+        self.places = {(backend, slot): {"admin": 5, "name": "switch", "port": 8000} for backend in backends for slot in slots}
+
+    def __call__(self, commands):
+        self.asked += commands
+        return "".join(self._answer(command.split()) for command in commands) + "\n"
+
+    def is_up(self, place) -> bool:
+        return place["name"] not in self.ill and bool(self.resolve(place["name"])) and not place["admin"] & 1
+
+    def serving(self, backend: str) -> list[str]:
+        """Who takes new requests, as a client would find it."""
+        return sorted(place["name"] for (of, _slot), place in self.places.items() if of == backend and self.is_up(place) and not place["admin"] & 0b1001)
+
+    def _answer(self, words):
+        if words == ["show", "servers", "state"]:
+            return f"1\n{self.HEADER}\n" + "".join(self._line(number, *key) for number, key in enumerate(self.places, 1))
+        if words == ["show", "stat"]:
+            return f"{self.COUNTERS}\n" + "".join(self._counters(*key) for key in self.places)
+        place = self.places[tuple(words[3 if words[0] == "shutdown" else 2].split("/"))]
+        if words[:3] == ["shutdown", "sessions", "server"]:
+            self.busy.pop(place["name"], None)
+        elif words[3] == "fqdn":
+            assert place["admin"] & 1, "a place keeps its requests while its name changes, so it is taken out of service first"
+            place.update(name=words[4], admin=place["admin"] | 64)
+        else:
+            place["admin"] = place["admin"] & ~0b1001 | {"maint": 1, "drain": 8, "ready": 0}[words[4]]
+        return "\n"
+
+    def _line(self, number, backend, slot):
+        place = self.places[backend, slot]
+        address = self.resolve(place["name"])
+        admin = place["admin"] | (0 if address else 32)
+        facts = [3, backend, number, slot, address or "-", 2 if self.is_up(place) else 0, admin, "1 1 296 15 3 3 6 0 0 0", place["name"], place["port"]]
+        return f"{' '.join(map(str, facts))} - 0 0 - - 0\n"
+
+    def _counters(self, backend, slot):
+        name = self.places[backend, slot]["name"]
+        facts = {"pxname": backend, "svname": slot, "scur": self.busy.get(name, 0), **self.counted.get(name, {})}
+        return ",".join(str(facts.get(column, "")) for column in self.COUNTERS.removeprefix("# ").split(",")) + "\n"
+
+
+@pytest.fixture
+def haproxy():
+    return FakeHAProxy("shop-web")

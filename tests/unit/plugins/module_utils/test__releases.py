@@ -1,0 +1,674 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.module_utils import _files
+from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, parse_places
+
+WEB = {"web": {"name": "shop-web", "port": 8000, "health": "/health"}}
+
+
+class Shop:
+    """A host with releases of the application shop. `run(release)` are the stages of a run that wants this release."""
+
+    def __init__(self, docker, haproxy, path):
+        self.docker, self.haproxy, self.path = docker, haproxy, path
+        haproxy.resolve = self.address
+        self.state_path = path / "switch-state"
+        self.switch = Switch(haproxy, str(self.state_path), docker.clock, docker.sleep)
+        self.state_path.write_text(haproxy(["show servers state"]))
+        self.singletons, self.backends, self.more = ("beat",), WEB, {}
+
+    def address(self, name):
+        found = next((c for c in self.docker.containers.values() if c["Id"] == name and c["state"] == "running"), None)
+        return found["networks"].get("s_edge", {}).get("IPAddress") if found else {"switch": "172.20.0.9"}.get(name)
+
+    def put(self, release, *processes, policy="no", state="running", **labels):
+        """Containers of a release, one for each process."""
+        names = {"stack.longshore.name": "s", "stack.longshore.service": "shop", "stack.longshore.release": release, **labels}
+        for process in processes:
+            networks = {"s_edge": {"IPAddress": f"172.20.1.{len(self.docker.containers) + 1}"}}
+            self.docker.add(
+                f"s-shop-{release}",
+                process,
+                Id=f"{release}-{process}{len([c for c in self.docker.containers if c.startswith(f'{release}-{process}')]) or ''}",
+                Name=f"/{release}-{process}",
+                labels={**names, "stack.longshore.process": process},
+                state=state,
+                policy=policy,
+                networks=networks,
+            )
+
+    def run(self, release, check=False):
+        app = App("s", "shop", str(self.path), release, self.singletons, self.backends, "s_edge", **{"secrets_path": str(self.path / "secrets"), **self.more})
+        return Releases(self.docker.engine, app, self.switch, check, self.docker.clock, self.docker.sleep)
+
+    def lives(self, release, *processes):
+        """The release is live as a run leaves it."""
+        self.put(release, *processes)
+        run = self.run(release)
+        run.turn()
+        run.go_live()
+        run.retire()
+        self.docker.calls.clear()
+        self.haproxy.asked.clear()
+
+    def running(self):
+        return sorted(c["Name"].lstrip("/") for c in self.docker.containers.values() if c["state"] == "running")
+
+    def there(self):
+        return sorted(c["Name"].lstrip("/") for c in self.docker.containers.values())
+
+    def serving(self):
+        return self.haproxy.serving("shop-web")
+
+    def after_a_reboot(self):
+        """What a reboot now would leave: containers that start by themselves, and whom of them the switch leads to."""
+        up = {
+            name
+            for name, c in self.docker.containers.items()
+            if c["policy"] == "always" or (c["policy"] == "unless-stopped" and not c.get("stopped_by_hand", c["state"] == "exited"))
+        }
+        places = parse_places(self.state_path.read_text())
+        return up, {place.name for place in places if place.open} & up
+
+
+@pytest.fixture
+def shop(docker, haproxy, tmp_path, monkeypatch):
+    monkeypatch.setattr(_files.os, "fchown", lambda *_owner: None)
+    return Shop(docker, haproxy, tmp_path)
+
+
+# -- what there is ----------------------------------------------------------------------------------------------------
+
+
+def test_only_containers_of_this_applications_releases_are_looked_at(shop):
+    shop.put("new", "web")
+    shop.put("new", "web", **{"stack.longshore.service": "docs"})
+    shop.put("new", "web", **{"stack.longshore.name": "other"})
+    shop.put("new", "migrate", **{"com.docker.compose.oneoff": "True"})
+    shop.docker.add("s-shop", "web", labels={"stack.longshore.name": "s", "stack.longshore.service": "shop"})
+    assert [member.name for member in shop.run("new").observe()] == ["new-web"]
+
+
+def test_a_bare_host_has_no_releases_in_check_mode_and_no_engine_otherwise(shop):
+    shop.docker.refuse = {"ps": "Cannot connect to the Docker daemon"}
+    assert shop.run("new", check=True).observe() == []
+    with pytest.raises(EngineError, match="Cannot connect"):
+        shop.run("new").observe()
+
+
+def test_nothing_is_marked_where_nothing_is_live(shop):
+    assert (shop.run("new").marked(), shop.run("new").marked("previous")) == ("", "")
+
+
+# -- settled ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_that_went_live_is_settled(shop):
+    shop.lives("new", "web", "web", "beat")
+    assert shop.run("new").is_settled(shop.run("new").observe())
+
+
+def spoil_mark(shop):
+    os.unlink(shop.path / "live")
+
+
+def spoil_stopped(shop):
+    shop.docker.containers["new-beat"]["state"] = "exited"
+
+
+def spoil_ill(shop):
+    shop.docker.healthy_after["web"] = 1e9
+
+
+def spoil_policy(shop):
+    shop.docker.containers["new-beat"]["policy"] = "no"
+
+
+def spoil_leftover(shop):
+    shop.put("dead", "web", state="exited")
+
+
+def spoil_switch(shop):
+    shop.haproxy.places["shop-web", "a1"]["admin"] = 8
+
+
+def spoil_another_serves_too(shop):
+    shop.put("dead", "web")
+    shop.haproxy.places["shop-web", "b1"].update(admin=64, name="dead-web")
+
+
+def spoil_gone(shop):
+    shop.docker.containers.clear()
+
+
+SPOILED = [spoil_mark, spoil_stopped, spoil_ill, spoil_policy, spoil_leftover, spoil_switch, spoil_another_serves_too, spoil_gone]
+
+
+@pytest.mark.parametrize("spoil", SPOILED, ids=lambda spoil: spoil.__name__.removeprefix("spoil_"))
+def test_a_release_is_not_settled_while_anything_is_left_to_do(shop, spoil):
+    shop.lives("new", "web", "beat")
+    spoil(shop)
+    assert not shop.run("new").is_settled(shop.run("new").observe())
+
+
+def test_a_release_that_is_kept_warm_is_no_leftover(shop):
+    shop.more = {"warm": True}
+    shop.lives("old", "web", "beat")
+    shop.lives("new", "web", "beat")
+    assert shop.running() == ["new-beat", "new-web", "old-web"]
+    assert shop.run("new").is_settled(shop.run("new").observe())
+    shop.lives("newest", "web", "beat")
+    assert shop.running() == ["new-web", "newest-beat", "newest-web"], "one is kept warm, not all of them"
+
+
+def test_without_web_processes_no_switch_is_asked(shop):
+    shop.backends = {}
+    shop.lives("new", "worker", "beat")
+    assert shop.run("new").is_settled(shop.run("new").observe())
+    assert (shop.run("new").turn(), shop.run("new").in_flight(), shop.run("new").retire(), shop.haproxy.asked) == (0.0, 0, 0, [])
+
+
+# -- settling what a dead run left ------------------------------------------------------------------------------------
+
+
+def test_on_a_host_in_order_settling_does_nothing(shop):
+    shop.lives("old", "web", "beat")
+    run = shop.run("new")
+    run.settle()
+    assert run.done == []
+    assert not any(command.startswith("set") for command in shop.haproxy.asked)
+
+
+def test_a_run_that_died_after_its_start_leaves_nothing(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("dead", "web", "worker")
+    run = shop.run("new")
+    run.settle()
+    assert (shop.there(), shop.serving()) == (["old-beat", "old-web"], ["old-web"])
+    assert run.done == ["stop dead-web", "stop dead-worker", "rm dead-web", "rm dead-worker"]
+
+
+def test_a_run_that_died_after_the_switch_goes_only_when_the_live_release_has_the_requests(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("dead", "web", "beat")
+    shop.run("dead").hand_over()
+    shop.run("dead").turn()
+    run = shop.run("new")
+    run.settle()
+    assert run.done == ["switch old", "stop dead-web", "stop dead-beat", "rm dead-web", "rm dead-beat", "start old-beat"], "and never two schedulers"
+    assert (shop.running(), shop.serving()) == (["old-beat", "old-web"], ["old-web"])
+    assert shop.docker.only("beat")["policy"] == "unless-stopped"
+
+
+def test_requests_in_flight_of_a_dead_run_have_the_time_of_the_drain(shop):
+    shop.lives("old", "web")
+    shop.put("dead", "web")
+    shop.run("dead").turn()
+    shop.haproxy.busy = {"dead-web": 2}
+    before = shop.docker.now
+    shop.run("new").settle()
+    assert 30 <= shop.docker.now - before < 31
+    assert shop.there() == ["old-web"]
+
+
+def test_a_run_that_is_begun_again_after_its_switch_goes_on_with_it(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    shop.run("new").hand_over()
+    shop.run("new").turn()
+    run = shop.run("new")
+    run.settle()
+    assert run.done == []
+    assert (shop.serving(), shop.running()) == (["new-web"], ["new-beat", "new-web", "old-web"])
+
+
+def test_a_run_that_is_begun_again_does_not_spare_what_is_ill(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    shop.run("new").turn()
+    shop.haproxy.ill = {"new-web"}
+    shop.run("new").settle()
+    assert (shop.serving(), shop.running()) == (["old-web"], ["new-web", "old-web"])
+
+
+def test_a_live_release_that_was_stopped_is_started_and_waited_for(shop):
+    shop.lives("old", "web", "beat")
+    for container in shop.docker.containers.values():
+        container["state"] = "exited"
+    shop.docker.healthy_after["web"] = 5
+    run = shop.run("new")
+    before = shop.docker.now
+    run.settle()
+    assert run.done == ["start old-web", "start old-beat"]
+    assert (shop.serving(), shop.docker.now - before) == (["old-web"], 5.0)
+
+
+def test_where_the_live_release_runs_no_more_what_serves_for_it_stays(shop):
+    shop.lives("old", "web")
+    shop.put("dead", "web")
+    shop.run("dead").turn()
+    del shop.docker.containers["old-web"]
+    shop.put("old", "web", state="exited")
+    shop.docker.refuse = {"start": "no such mount"}
+    run = shop.run("new")
+    run.settle()
+    assert (run.done, shop.serving()) == ([], ["dead-web"])
+
+
+def test_a_live_release_that_is_ill_does_not_stand_in_the_way_of_the_one_that_mends_it(shop):
+    shop.lives("old", "web", "beat")
+    shop.haproxy.ill = {"old-web"}
+    run = shop.run("new")
+    run.settle()
+    shop.put("new", "web")
+    run.turn()
+    assert (shop.serving(), run.done) == (["new-web"], ["switch new"])
+
+
+def test_a_live_release_that_cannot_be_reached_does_not_get_the_requests_of_a_dead_run(shop):
+    shop.lives("old", "web")
+    shop.put("dead", "web")
+    shop.run("dead").turn()
+    shop.haproxy.ill = {"old-web"}
+    run = shop.run("new")
+    run.settle()
+    assert (run.done, shop.serving(), shop.there()) == ([], ["dead-web"], ["dead-web", "old-web"])
+    shop.put("new", "web")
+    run.turn()
+    run.go_live()
+    run.retire()
+    assert (shop.serving(), shop.there()) == (["new-web"], ["new-web"])
+
+
+def test_a_first_deploy_that_died_is_not_cut_off_before_the_next_serves(shop):
+    shop.put("dead", "web")
+    shop.run("dead").turn()
+    shop.run("new").settle()
+    assert shop.serving() == ["dead-web"]
+
+
+def test_workers_of_a_dead_run_go_where_there_is_no_switch(shop):
+    shop.backends = {}
+    shop.put("dead", "worker", "beat")
+    shop.run("new").settle()
+    assert shop.there() == []
+
+
+def test_two_dead_schedulers_are_none_too_many(shop):
+    """A singleton of another release that could not be removed keeps that of the live one from starting."""
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    shop.run("new").hand_over()
+    shop.run("new").settle()
+    assert [name for name in shop.running() if name.endswith("beat")] == ["new-beat"]
+
+
+# -- singletons -------------------------------------------------------------------------------------------------------
+
+
+def test_singletons_of_other_releases_stop_and_would_come_back_after_a_reboot(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web")
+    run = shop.run("new")
+    run.hand_over()
+    assert run.done == ["stop old-beat"]
+    old = shop.docker.containers["old-beat"]
+    assert (old["state"], old["policy"]) == ("exited", "always")
+    words = [call[0] for call in shop.docker.calls if call[0] in ("update", "stop")]
+    assert words == ["update", "stop"], "killed between the two, a reboot still starts it"
+    assert shop.docker.said("stop") == [["stop", "old-beat"]], "without --time, so that the container's own grace counts"
+    shop.run("new").hand_over()
+    assert len(shop.docker.said("stop")) == 1
+
+
+def test_a_singleton_of_a_dead_run_does_not_come_back_after_a_reboot(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("dead", "web", "beat")
+    shop.run("dead").hand_over()
+    shop.run("new").hand_over()
+    assert {name: c["policy"] for name, c in shop.docker.containers.items() if name.endswith("beat")} == {"old-beat": "always", "dead-beat": "no"}
+
+
+# -- the switch and the look after it ---------------------------------------------------------------------------------
+
+
+def test_a_release_takes_the_requests_in_one_turn(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web", "web")
+    run = shop.run("new")
+    assert run.turn() >= 0
+    assert (run.done, shop.serving()) == (["switch new"], ["new-web", "new-web1"])
+
+
+@pytest.mark.parametrize("state", ["exited", "created", "restarting"])
+def test_a_release_of_which_nothing_runs_does_not_take_the_requests(shop, state):
+    shop.lives("old", "web")
+    shop.put("new", "web", state=state)
+    with pytest.raises(ReleaseError, match="no container of the release new runs for shop-web, so the switch is left alone"):
+        shop.run("new").turn()
+    assert shop.serving() == ["old-web"]
+
+
+def test_a_container_that_dies_under_observation_is_an_error_with_its_last_words(shop):
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.turn()
+    seen = run.watch({}, 5)
+    shop.docker.containers["new-beat"]["state"] = "exited"
+    with pytest.raises(ReleaseError, match=r"after the switch new-beat is exited \(exit status 1\)\n--- last lines of new-beat:\nfirst line\nlast words"):
+        run.watch(seen, 5)
+
+
+def test_a_container_that_falls_ill_under_observation_is_an_error(shop):
+    shop.put("new", "web")
+    shop.docker.healthy_after["web"] = 1e9
+    with pytest.raises(ReleaseError, match="after the switch new-web is starting"):
+        shop.run("new").watch({}, 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "failed", "passes"),
+    [(100, 5, True), (100, 6, False), (19, 19, True), (20, 2, False), (0, 0, True)],
+    ids=["as many as allowed", "one more", "too few to tell", "enough to tell", "nobody came"],
+)
+def test_requests_that_fail_after_the_switch_are_counted_against_what_is_allowed(shop, asked, failed, passes):
+    shop.put("new", "web")
+    run = shop.run("new")
+    run.turn()
+    shop.haproxy.counted = {"new-web": {"stot": 1000, "hrsp_5xx": 900}}
+    seen = run.watch({}, 5)
+    shop.haproxy.counted = {"new-web": {"stot": 1000 + asked, "hrsp_5xx": 900 + failed}}
+    if passes:
+        assert run.watch(seen, 5) == seen, "measured from the switch on, however often one looks"
+    else:
+        with pytest.raises(ReleaseError, match=f"after the switch {failed} of {asked} requests failed; allowed are 5 %"):
+            run.watch(seen, 5)
+
+
+# -- going live -------------------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """Writes down what a stage did and, after each step, what a reboot would leave."""
+
+    def __init__(self, shop, monkeypatch):
+        self.shop, self.steps = shop, []
+        for owner, name in ((Releases, "_policy"), (Releases, "_mark"), (Switch, "keep")):
+            monkeypatch.setattr(owner, name, self.noted(name, getattr(owner, name)))
+
+    def noted(self, name, real):
+        def step(this, *arguments):
+            real(this, *arguments)
+            if arguments[0]:
+                shown = [member.name for member in arguments[0]] if name == "_policy" else []
+                self.steps.append(
+                    (
+                        " ".join([name.strip("_"), *shown, *(arguments[1:] if name == "_policy" else arguments[:1] if name == "_mark" else [])]),
+                        self.shop.after_a_reboot(),
+                    )
+                )
+
+        return step
+
+
+def test_going_live_leaves_at_every_step_what_serves_after_a_reboot_and_no_two_schedulers(shop, monkeypatch):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.hand_over()
+    assert shop.after_a_reboot() == ({"old-web", "old-beat"}, {"old-web"}), "until then all of the old release, and nothing of the new"
+    run.turn()
+    assert shop.after_a_reboot() == ({"old-web", "old-beat"}, {"old-web"})
+    journal = Journal(shop, monkeypatch)
+    run.go_live()
+    assert [step for step, _left in journal.steps] == [
+        "policy old-beat no",
+        "policy new-web new-beat unless-stopped",
+        "mark previous",
+        "mark live",
+        "keep",
+        "policy old-web no",
+    ]
+    for step, (up, served) in journal.steps:
+        assert served, f"after {step!r} nobody would serve"
+        assert len({name for name in up if name.endswith("beat")}) <= 1, f"after {step!r} two schedulers would run"
+    assert shop.after_a_reboot() == ({"new-web", "new-beat"}, {"new-web"})
+    assert (run.marked(), run.marked("previous")) == ("new", "old")
+
+
+def test_going_live_a_second_time_changes_nothing_and_forgets_no_release(shop):
+    shop.lives("old", "web")
+    shop.lives("new", "web")
+    run = shop.run("new")
+    run.go_live()
+    assert (run.done, run.marked(), run.marked("previous")) == ([], "new", "old")
+    assert not shop.docker.said("update")
+
+
+def test_killed_in_the_middle_of_going_live_the_next_run_finishes(shop, monkeypatch):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.hand_over()
+    run.turn()
+    monkeypatch.setattr(shop.switch, "keep", lambda backends: (_ for _ in ()).throw(SwitchError("killed")))
+    with pytest.raises(SwitchError):
+        run.go_live()
+    monkeypatch.undo()
+    monkeypatch.setattr(_files.os, "fchown", lambda *_owner: None)
+    again = shop.run("new")
+    again.settle()
+    again.hand_over()
+    again.turn()
+    again.go_live()
+    again.retire()
+    assert (shop.running(), shop.serving(), again.marked("previous")) == (["new-beat", "new-web"], ["new-web"], "old")
+    assert again.is_settled(again.observe())
+
+
+# -- retiring ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_other_releases_stop_and_go_and_what_was_cut_off_is_counted(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("older", "web", state="exited")
+    shop.put("new", "web")
+    run = shop.run("new")
+    run.turn()
+    run.go_live()
+    shop.haproxy.busy = {"old-web": 2, "new-web": 9}
+    assert (run.in_flight(), run.retire()) == (2, 2)
+    assert (shop.there(), shop.haproxy.busy) == (["new-web"], {"new-web": 9})
+
+
+# -- taking back ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["started", "handed over", "switched"])
+def test_after_any_stage_the_old_release_is_whole_again(shop, stage):
+    shop.lives("old", "web", "worker", "beat")
+    shop.put("new", "web", "worker")
+    run = shop.run("new")
+    if stage != "started":
+        run.hand_over()
+        shop.put("new", "beat")
+    if stage == "switched":
+        run.turn()
+    run = shop.run("new")
+    run.take_back()
+    assert (shop.there(), shop.running(), shop.serving()) == (["old-beat", "old-web", "old-worker"],) * 2 + (["old-web"],)
+    if stage == "switched":
+        assert run.done[0] == "switch old", "the requests go first, then the release"
+    assert {c["policy"] for c in shop.docker.containers.values()} == {"unless-stopped"}
+    assert shop.run("old").is_settled(shop.run("old").observe())
+
+
+def test_a_scheduler_starts_again_only_when_the_other_is_gone(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    shop.run("new").hand_over()
+    run = shop.run("new")
+    run.take_back()
+    assert run.done.index("rm new-beat") < run.done.index("start old-beat")
+
+
+def test_a_failed_first_deploy_leaves_nothing(shop):
+    shop.put("new", "web", "beat")
+    shop.run("new").turn()
+    shop.run("new").take_back()
+    assert (shop.there(), shop.run("new").marked()) == ([], "")
+
+
+def test_the_live_release_is_never_taken_back(shop):
+    shop.lives("new", "web", "beat")
+    shop.run("new").take_back()
+    assert (shop.running(), shop.serving()) == (["new-beat", "new-web"], ["new-web"])
+
+
+def test_a_release_older_than_the_live_one_is_not_started(shop):
+    shop.lives("old", "web")
+    shop.put("older", "web", state="exited")
+    shop.put("new", "web")
+    shop.run("new").take_back()
+    assert shop.running() == ["old-web"]
+
+
+def test_a_web_process_that_must_not_overlap_gets_its_requests_back_as_well(shop):
+    shop.singletons = ("web",)
+    shop.lives("old", "web")
+    run = shop.run("new")
+    run.hand_over()
+    shop.put("new", "web")
+    run.turn()
+    shop.run("new").take_back()
+    assert (shop.running(), shop.serving()) == (["old-web"], ["old-web"])
+
+
+def test_a_web_process_that_only_the_new_release_has_does_not_keep_the_others_from_going_back(shop, haproxy):
+    haproxy.places |= {("shop-api", slot): {"admin": 5, "name": "switch", "port": 80} for slot in ("a1", "b1")}
+    shop.lives("old", "web")
+    shop.backends = {**WEB, "api": {"name": "shop-api", "port": 80, "health": ""}}
+    shop.put("new", "web", "api")
+    shop.run("new").turn()
+    shop.run("new").take_back()
+    assert (shop.there(), shop.serving(), haproxy.serving("shop-api")) == (["old-web"], ["old-web"], [])
+
+
+def test_where_the_old_release_cannot_serve_any_more_the_new_one_is_left_serving(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    shop.run("new").turn()
+    shop.put("old", "web")
+    for name in ("old-web", "old-web1"):
+        shop.docker.containers[name]["state"] = "dead"
+    shop.docker.engine.run(["rm", "old-web1"])
+    real = shop.docker._answer
+    shop.docker._answer = lambda words, timeout: (0, "", "") if words[0] == "start" else real(words, timeout)
+    with pytest.raises(ReleaseError, match="old does not run any more, so new is left serving; the next run settles it"):
+        shop.run("new").take_back()
+    assert shop.serving() == ["new-web"]
+
+
+def test_where_the_old_release_is_not_reached_any_more_the_new_one_is_left_serving(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    shop.run("new").turn()
+    shop.haproxy.ill = {"old-web"}
+    with pytest.raises(SwitchError, match="does not reach old-web"):
+        shop.run("new").take_back()
+    assert shop.serving() == ["new-web"]
+
+
+def test_an_ill_live_release_does_not_keep_a_failed_one_from_being_removed(shop):
+    shop.lives("old", "web")
+    shop.haproxy.ill = {"old-web"}
+    shop.put("new", "web")
+    shop.run("new").take_back()
+    assert shop.there() == ["old-web"]
+
+
+# -- pruning ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(shop):
+    """Makes directories of releases, the first the oldest, each with secrets and an image."""
+
+    def put(*names):
+        for age, name in enumerate(names):
+            folder = shop.path / "releases" / name
+            folder.mkdir(parents=True)
+            (folder / "release.json").write_text(json.dumps({"image": {"name": f"longshore/s-shop:{name}"}}))
+            (shop.path / "secrets" / name).mkdir(parents=True)
+            shop.docker.images[f"longshore/s-shop:{name}"] = f"sha256:{name}"
+            os.utime(folder, (1000 + age, 1000 + age))
+
+    return put
+
+
+def kept(shop):
+    """The releases of which directory, secrets and image are there; all three or none."""
+    folders, secrets = (sorted(os.listdir(shop.path / name)) for name in ("releases", "secrets"))
+    images = sorted(name.rpartition(":")[2] for name in shop.docker.images)
+    assert folders == secrets == images
+    return folders
+
+
+def test_the_newest_are_kept_and_the_others_go_whole(shop, shelf):
+    shelf("r1", "r2", "r3", "r4", "r5")
+    shop.more = {"keep": 3}
+    shop.lives("r5", "web")
+    run = shop.run("r5")
+    assert run.prune() == ["r2", "r1"]
+    assert run.done == ["prune r2", "prune r1"]
+    assert kept(shop) == ["r3", "r4", "r5"]
+    assert run.prune() == []
+
+
+def test_what_is_live_was_live_before_or_still_runs_is_never_pruned_however_old(shop, shelf):
+    shelf("previous", "running", "live", "r4", "r5")
+    shop.more = {"keep": 1}
+    shop.lives("previous", "web")
+    shop.lives("live", "web")
+    shop.put("running", "worker")
+    shop.run("live").prune()
+    assert kept(shop) == ["live", "previous", "running"]
+
+
+def test_a_release_without_a_record_or_image_goes_as_well(shop, shelf):
+    shelf("r1", "r2", "r3")
+    (shop.path / "releases" / "r1" / "release.json").unlink()
+    (shop.path / "releases" / "r2" / "release.json").write_text("{")
+    shop.more = {"keep": 1}
+    assert sorted(shop.run("r3").prune()) == ["r1", "r2"]
+    assert sorted(os.listdir(shop.path / "releases")) == ["r3"]
+
+
+def test_a_host_without_releases_has_nothing_to_prune(shop):
+    assert shop.run("new").prune() == []
+
+
+def test_thirty_deploys_leave_as_many_releases_as_are_to_be_kept(shop, shelf):
+    for number in range(30):
+        name = f"r{number:02}"
+        shelf(name)
+        os.utime(shop.path / "releases" / name, (2000 + number, 2000 + number))
+        run = shop.run(name)
+        run.settle()
+        shop.put(name, "web", "beat")
+        run.hand_over()
+        run.turn()
+        run.go_live()
+        run.retire()
+        run.prune()
+        assert (shop.serving(), shop.running()) == ([f"{name}-web"], [f"{name}-beat", f"{name}-web"])
+    assert kept(shop) == ["r25", "r26", "r27", "r28", "r29"]
