@@ -63,7 +63,7 @@ def test_a_configuration_that_caddy_refuses_leaves_the_running_one_also_over_a_r
     assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
     assert converge(caddy_config="no_such_option").rc != 0
     host.check_output("docker restart " + service("caddy").container)
-    assert get("https://app.shop.test/hello", "--retry 20 --retry-delay 1 --retry-connrefused").stdout.endswith("web /hello")
+    assert get("https://app.shop.test/hello", "--retry 20 --retry-delay 1 --retry-all-errors").stdout.endswith("web /hello")
     assert converge().changed(name) == 0
 
 
