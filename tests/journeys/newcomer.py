@@ -64,7 +64,7 @@ class Newcomer:
 
     def images(self) -> list[str]:
         """What the stack has brought to this machine."""
-        return sorted({entry["ref"] for entry in json.loads(self.host.sh("cat /opt/dev/images.json")).values()})
+        return sorted(ref for ref, record in json.loads(self.host.sh("cat /opt/dev/images.json")).items() if record["brought"])
 
 
 def changed(output: str) -> int:
