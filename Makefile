@@ -28,10 +28,14 @@ unit: ## run the unit tests
 molecule: ## run one scenario: make molecule SCENARIO=postgres
 	@tools/test molecule:$(SCENARIO)
 
+bench: ## measure the main job against the usual ways; ARGS="unchanged" measures one thing
+	@tools/setup requirements.txt requirements-test.txt
+	@.venv/bin/python benchmarks/run.py $(ARGS)
+
 tools: ## install the development tools
 	@tools/setup requirements.txt requirements-test.txt
 
 clean: ## remove environments, caches and logs of this checkout
 	rm -rf .venv .cache .ansible .molecule
 
-.PHONY: help up down destroy test soak lint unit molecule tools clean
+.PHONY: help up down destroy test soak lint unit molecule bench tools clean

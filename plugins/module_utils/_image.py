@@ -243,7 +243,8 @@ def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
         # Builds of several images on one host make the base once: the second finds it when it gets the lock.
         base = shlex.quote(build.base)
         make = f"docker image inspect {base} >/dev/null 2>&1 || sh {shlex.quote(inputs.base_script)} {base}"
-        commands += ["phase 'making the Debian base'", f"flock {shlex.quote(inputs.base_lock)} sh -c {shlex.quote(make)} || return 1"]
+        # --close: mmdebstrap has apt write to a file that dash only knows by one digit, and each open file counts.
+        commands += ["phase 'making the Debian base'", f"flock --close {shlex.quote(inputs.base_lock)} sh -c {shlex.quote(make)} || return 1"]
     # On a host that serves, the containers go before the build.
     options = ["--force-rm", "--cpu-shares", "512", "--file", build.dockerfile, "--tag", wanted.build_ref]
     options += ["--build-arg", f"BASE_IMAGE={build.base}"] if build.base else []

@@ -56,8 +56,8 @@ def command(*args: str | Path, timeout: float = 600, check: bool = True, stdin: 
 class Host:
     """A test host, reached as Ansible reaches it: by SSH."""
 
-    def __init__(self, name: str, suite: str):
-        self.name, self.suite = name, suite
+    def __init__(self, name: str, suite: str, options: tuple[str, ...] = ("--seed",)):
+        self.name, self.suite, self.options = name, suite, options
         self.folder = CACHE / "hosts" / name
         self.variables: dict[str, str] = {}
 
@@ -68,7 +68,7 @@ class Host:
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            note.write_text(command(HOSTS / "up", self.name, self.suite, "--seed").stdout)
+            note.write_text(command(HOSTS / "up", self.name, self.suite, *self.options).stdout)
         _name, *words = shlex.split(note.read_text())
         self.variables = dict(word.split("=", 1) for word in words)
         return fresh
@@ -176,6 +176,18 @@ class Run:
             if line.startswith("changed: ") and task not in names:
                 names.append(task)
         return names
+
+    @property
+    def remote_calls(self) -> dict[str, int]:
+        """Round trips to the hosts by role, as a run with -vvv shows them (not those of tasks with no_log)."""
+        calls: dict[str, int] = {}
+        role = ""
+        for line in self.output.splitlines():
+            header = re.match(r"TASK \[(?:longshore\.stack\.(\w+) : )?", line)
+            role = (header[1] or "") if header else role
+            if re.match(r"<\S+> (SSH: EXEC|PUT) ", line):
+                calls[role] = calls.get(role, 0) + 1
+        return calls
 
     @property
     def end(self) -> str:

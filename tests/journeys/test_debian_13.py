@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import shlex
 import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import journey_facts as facts
 import pytest
@@ -99,10 +103,53 @@ def test_beat_ticks_exactly_once_per_period(live):
     facts.beat_ticks_once_per_period(live)
 
 
-def test_the_second_run_changes_nothing(live):
+@contextlib.contextmanager
+def stopped(stack: Stack, service: str) -> Iterator[tuple[int, float]]:
+    """A container that an operator stopped for a while: status of its process, and the seconds that it took."""
+    box, began = stack.host.box(service), time.monotonic()
+    stack.host.sh(f"docker stop {box.id}")
+    seconds = time.monotonic() - began
+    try:
+        yield int(stack.host.sh(f"docker inspect -f '{{{{.State.ExitCode}}}}' {box.id}")), seconds
+    finally:
+        stack.host.sh(f"docker start {box.id}")
+        facts.recovers(stack)
+
+
+def test_a_web_process_that_is_stopped_answers_what_it_has_begun(live):
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(live.web().get, "/slow?seconds=8")
+        time.sleep(1)  # to arrive; a request that came too late would fail, one that was over would not hold up the stop
+        with stopped(live, "web") as (status, seconds):
+            answer = asked.result()
+    assert (answer.status, answer.body, status) == (200, b'{"seconds":8.0}', 0)
+    assert seconds > 3
+
+
+def test_a_worker_that_is_stopped_finishes_its_job(live):
+    web = live.web()
+    job = web.ask("POST", "/jobs", {"n": 3, "seconds": 6}).json["id"]
+    until(lambda: web.get(f"/jobs/{job}").json["status"] == "STARTED", what="the job to be begun")
+    with stopped(live, "worker") as (status, _seconds):
+        assert (web.get(f"/jobs/{job}").json, status) == ({"status": "SUCCESS", "result": 14}, 0)
+
+
+def test_readiness_names_the_service_that_is_gone(live):
+    with stopped(live, "valkey"):
+        answer = live.web().get("/ready")
+        assert (answer.status, answer.json["broken"]) == (503, ["cache"])
+        assert live.web().get("/health").status == 200
+
+
+def test_the_second_run_changes_nothing_and_asks_little(live):
     before = ids(live)
-    assert live.play("second run").succeeded().changed == 0
+    run = live.play("second run", "-vvv").succeeded()
+    assert run.changed == 0
     assert ids(live) == before
+    # Of a service its image and its project are asked for, of an application also its older releases.
+    calls = {role: run.remote_calls[role] for role in ("postgres", "valkey", "rabbitmq", live.s3, "app", "caddy")}
+    figure(f"           remote calls of an unchanged run: {json.dumps(run.remote_calls)}")
+    assert {role: count for role, count in calls.items() if count > (3 if role == "app" else 2)} == {}
 
 
 def test_check_mode_on_the_converged_host_claims_no_change(live):
@@ -140,7 +187,9 @@ def rotated(live, keepsake):
 
 def refused(stack: Stack, passwords: dict[str, str]) -> list[str]:
     """Which of these passwords are not accepted."""
-    host = stack.host
+    host, s3 = stack.host, stack.host.box(stack.s3).id
+    s3_address = host.sh(f"docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}' {s3}")
+    s3_port = {"minio": 9000, "seaweedfs": 8333}[stack.s3]
     postgres, valkey, rabbitmq = (host.box(service).id for service in ("postgres", "valkey", "rabbitmq"))
     query = "psql -h 127.0.0.1 -d postgres -Atc 'SELECT 1' -U"
 
@@ -151,15 +200,16 @@ def refused(stack: Stack, passwords: dict[str, str]) -> list[str]:
             "postgres_example": f"docker exec -e PGPASSWORD={given} {postgres} psql -h 127.0.0.1 -d example -Atc 'SELECT 1' -U example",
             "valkey_example": f"! docker exec -e REDISCLI_AUTH={given} {valkey} valkey-cli --user example get items:1 2>&1 | grep -q -e NOAUTH -e WRONGPASS",
             "rabbitmq_example": f"docker exec {rabbitmq} rabbitmqctl --quiet authenticate_user example {given}",
+            "s3_example": f"curl -sSf -o /dev/null --aws-sigv4 aws:amz:us-east-1:s3 --user example:{given} http://{s3_address}:{s3_port}/example",
         }[name]
 
-    return [name for name, value in passwords.items() if name != "s3_example" and host.ssh(script(name, value), check=False).returncode]
+    return [name for name, value in passwords.items() if host.ssh(script(name, value), check=False).returncode]
 
 
 def test_a_changed_password_is_in_force_and_the_old_one_is_refused(live, rotated, keepsake):
     _run, old, new = rotated
     facts.recovers(live)
-    assert refused(live, old) == ["postgres_admin", "postgres_example", "valkey_example", "rabbitmq_example"]
+    assert refused(live, old) == ["postgres_admin", "postgres_example", "valkey_example", "rabbitmq_example", "s3_example"]
     assert refused(live, new) == []
     keepsake.is_there(live)
     facts.everything(live)

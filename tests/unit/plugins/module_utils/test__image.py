@@ -153,7 +153,7 @@ def run_script(tmp_path, plan, wanted, docker, inputs=None):
     fake.write_text(f'#!/bin/sh\necho "docker $*" >> {tmp_path}/calls\n{docker}\n')
     fake.chmod(0o755)
     (tmp_path / "context.tar").touch()
-    (tmp_path / "base.sh").write_text('echo "base $1" >> calls\n')
+    (tmp_path / "base.sh").write_text('echo "base $1" >> calls; ls /proc/$$/fd > open\n')
     text = image.script(plan, wanted, inputs or Inputs(base_script="base.sh", base_lock=str(tmp_path / "base.lock")))
     done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
     source = tmp_path / "source"
@@ -180,6 +180,12 @@ def test_a_base_that_is_there_is_not_made_again(tmp_path):
     rc, _source, calls, _log = run_script(tmp_path, Plan(BUILT, "build", ("build",)), Wanted(NAME, "build", BUILD), "exit 0")
     assert rc == 0
     assert not [call for call in calls if call.startswith("base ")]
+
+
+def test_the_lock_of_the_base_is_no_open_file_of_the_script_that_makes_it(tmp_path):
+    run_script(tmp_path, Plan(BUILT, "build", ("build",)), Wanted(NAME, "build", BUILD), "[ $1 != image ]")
+    # From 10 on are the shell's own.
+    assert [number for number in (tmp_path / "open").read_text().split() if 2 < int(number) < 10] == []
 
 
 def test_a_build_that_fails_fails_the_job(tmp_path):
