@@ -84,16 +84,6 @@ def test_releases_that_are_too_old_go_with_their_secrets_and_images(host, conver
     assert sorted(host.check_output("docker images --format '{{.Tag}}' longshore/molecule-shop").split()) == sorted(kept)
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ({"shop_migration": ["sh", "-c", "echo the table is not there >&2; exit 3"]}, "the table is not there"),
-        ({"shop_migration": ["sleep", "300"]}, "20 s"),
-        ({"shop_command": ["sh", "-c", "echo cannot read the configuration; exit 4"]}, "cannot read the configuration"),
-        ({"shop_command": ["sleep", "300"]}, "not healthy after"),
-    ],
-    ids=["the migration fails", "the migration hangs", "the new container crashes", "the new container does not become healthy"],
-)
 def test_a_rollback_brings_back_environment_and_secrets_of_that_release(answer, converge):
     assert converge(shop_text="later", shop_key="canary").rc == 0
     text, later, length = answer().split()
@@ -135,6 +125,16 @@ def test_a_run_is_refused_while_another_has_the_lease(host, answer, converge):
     host.check_output("rm /opt/molecule/apps/shop/lease.json")
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"shop_migration": ["sh", "-c", "echo the table is not there >&2; exit 3"]}, "the table is not there"),
+        ({"shop_migration": ["sleep", "300"]}, "20 s"),
+        ({"shop_command": ["sh", "-c", "echo cannot read the configuration; exit 4"]}, "cannot read the configuration"),
+        ({"shop_command": ["sleep", "300"]}, "not healthy after"),
+    ],
+    ids=["the migration fails", "the migration hangs", "the new container crashes", "the new container does not become healthy"],
+)
 def test_a_release_that_fails_leaves_the_old_one_running(host, containers, answer, converge, fault, said):
     assert converge(shop_text="second").rc == 0
     before = ids(containers())
