@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import replace as changed
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,10 +59,8 @@ class Leases:
 
     def holder(self) -> Holder | None:
         """The run that has the lease now; none where it was given back or has run out."""
-        known = self._read(LEASE)
-        if "run" not in known or known["expires"] <= self.clock():
-            return None
-        return Holder(**known)
+        known = self._known()
+        return known if known and known.expires > self.clock() else None
 
     def take(self, run: str, owner: str, stage: str, seconds: float) -> Holder:
         """The lease for this run, anew or for longer."""
@@ -80,26 +79,34 @@ class Leases:
         if number < seen:
             raise LeaseError(f"this run ({run}) has lost its lease of {self.app}: a later run has begun. It changes nothing more")
         if renew:
-            known = self._read(LEASE)
-            if known.get("run") != run or known.get("number") != number:
+            known = self._known()
+            if not known or (known.run, known.number) != (run, number):
                 now, other = self.clock(), self.holder()
                 raise LeaseError(other.sentence(self.app, now) if other else f"this run ({run}) has no lease of {self.app} any more; it was ended by unlock")
-            self._write(LEASE, {**known, "stage": stage, "expires": max(known["expires"], self.clock() + renew)})
+            self._write(LEASE, asdict(changed(known, stage=stage, expires=max(known.expires, self.clock() + renew))))
         if number > seen:
             self._write(FENCE, {"number": number, "run": run})
 
     def end(self, run: str = "") -> Holder | None:
         """Give the lease back; without a run, take it from whoever has it. Who had it."""
-        known = self._read(LEASE)
-        if "run" not in known or (run and known["run"] != run):
+        known = self._known()
+        if not known or (run and known.run != run):
             return None
-        self._write(LEASE, {"number": known["number"]})
-        return Holder(**known)
+        self._write(LEASE, {"number": known.number})
+        return known
+
+    def _known(self) -> Holder | None:
+        """The run that had the lease last and did not give it back."""
+        try:
+            return Holder(**self._read(LEASE))
+        except TypeError:
+            return None
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
             with open(os.path.join(self.path, name), encoding="utf-8") as file:
-                return json.load(file)
+                facts = json.load(file)
+                return facts if isinstance(facts, dict) else {}
         except (FileNotFoundError, ValueError):
             # Half a file cannot be: it is replaced as a whole. What is no JSON was made by hand, and names nobody.
             return {}

@@ -266,7 +266,7 @@ class Call:
         try:
             with open(os.path.join(self.path, "releases", release, RELEASE_FILE), encoding="utf-8") as file:
                 return json.load(file)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
 
