@@ -27,6 +27,8 @@ KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "overlapping"),
     *("backends", "network", "own_secrets", "form", "drain"),
 )
+# States that leave alone what runs and who may change it.
+FREE = ("prepared", "recalled", "listed")
 
 
 class Call:
@@ -48,9 +50,9 @@ class Call:
 
     def run(self) -> dict[str, Any]:
         stage, guarded = STAGES[self.state]
-        if self.check and guarded:
-            return {"changed": True, "done": [], "msg": f"{self.params['app']} would be {self.state.replace('_', ' ')}"}
-        if self.state in ("recalled", "listed", "prepared"):
+        if self.check and self.state not in (*FREE, "unlocked"):
+            return {"changed": guarded, "done": [], "msg": f"{self.params['app']} would be {self.state.replace('_', ' ')}"}
+        if self.check or self.state in FREE:
             result = stage(self)
         else:
             with self.leases.locked():
@@ -88,7 +90,8 @@ class Call:
 
     def _project(self, state: str, services: tuple[str, ...] = ()) -> Project:
         spec = self.spec
-        record = json.dumps({name: spec[name] for name in KEPT if name in spec}, indent=1, sort_keys=True) + "\n"
+        # In the order that it came in, so that a release which is started again writes the same compose file.
+        record = json.dumps({name: spec[name] for name in KEPT if name in spec}, indent=1) + "\n"
         project = Project(
             Spec(
                 stack=spec["stack"],
@@ -215,8 +218,9 @@ class Call:
         return {"changed": False}
 
     def unlocked(self) -> dict[str, Any]:
-        holder = self.leases.end()
-        return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) has ended" if holder else "nobody has the lease"}
+        holder = self.leases.holder() if self.check else self.leases.end()
+        ended = "would end" if self.check else "has ended"
+        return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) {ended}" if holder else "nobody has the lease"}
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
 

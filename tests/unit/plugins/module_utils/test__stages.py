@@ -1,0 +1,518 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+from contextlib import nullcontext
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.module_utils import _files, _stages
+from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
+from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
+from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
+from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
+from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
+from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
+
+GUARDED = sorted(state for state, (_stage, guarded) in STAGES.items() if guarded)
+SECRETS = {"app_shop_KEY": "canary-of-the-key", "postgres_shop": "canary-of-the-database"}
+APP = {
+    "name": "shop",
+    "version": "1",
+    "needs": ["postgres"],
+    "secrets": {"KEY": ""},
+    "env": {"MOOD": "value-of-mood", "LEVEL": "info"},
+    "processes": [{"name": "web", "port": 8000, "health": {"path": "/health"}}, {"name": "beat", "singleton": True}],
+}
+LONG = 1000
+
+
+class Site:
+    """A host on which releases of the application shop are made, stage by stage, as the role does it."""
+
+    def __init__(self, docker, haproxy, root):
+        self.docker, self.haproxy, self.root = docker, haproxy, root
+        self.path = root / "opt/apps/shop"
+        self.variables = {"stack_name": "s", "stack_root": f"{root}/opt", "stack_secrets_root": f"{root}/secrets", "stack_data_root": f"{root}/data"}
+        self.lease = {}
+        (root / "data/switch/state").mkdir(parents=True)
+
+    def view(self, app):
+        variables = {**self.variables, "stack_apps": [app]}
+        return View("box", {"postgres": ["box"], "app": ["box"]}, lambda _host, name, default=None: variables.get(name, default))
+
+    def release(self, secrets=None, **changes):
+        """What the inventory wants with these changes; the image is on the host."""
+        app = {**APP, **changes}
+        image = {"ref": f"shop:{app['version']}", "id": f"sha256:{app['version']}"}
+        self.docker.images[image["ref"]] = image["id"]
+        return release_of(self.view(app), app, image, secrets or SECRETS)
+
+    def again(self, record, **changes):
+        app = {**APP, **changes}
+        return recalled(self.view(app), app, record, SECRETS)
+
+    def call(self, state, made=None, check=False, **more):
+        given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
+        defaults = {"run": {}, "record": {}, "watch": {"seconds": 10, "failures": 5}, "release": "", "resume": {}, "spec": {}, "secrets": []}
+        params = {**given, **defaults, **(made or {}), **more}
+        return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
+
+    def slices(self, state, release, **more):
+        """Every slice of a stage, as the action plugin asks for them."""
+        results = [self.call(state, release, **more)]
+        while results[-1].get("pending"):
+            results.append(self.call(state, release, resume=results[-1]["resume"], **more))
+        return results
+
+    def take_lease(self, run="r1"):
+        self.lease = {**self.call("leased", run={"id": run, "owner": "ann"})["lease"], "here": True}
+
+    def deploy(self, release, until=None):
+        """A whole deploy, or one that ends before a stage: what each of its stages answered."""
+        self.docker.now += LONG
+        self.take_lease(f"run-{self.docker.now}")
+        answers = {}
+        for state in ("prepared", "started", "handed_over", "switched", "watched", "live", "retired", "recorded"):
+            if state == until:
+                break
+            answers[state] = self.slices(state, release)[-1]
+        return answers
+
+    def running(self):
+        return sorted((c["labels"]["stack.longshore.release"], c["service"]) for c in self.docker.containers.values() if c["state"] == "running")
+
+    def files(self):
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir())
+
+
+@pytest.fixture
+def site(docker, haproxy, tmp_path, monkeypatch, me):
+    write = _files.Folder.write
+    monkeypatch.setattr(_files.Folder, "write", lambda self, relative, content, mode, *_owner: write(self, relative, content, mode, *me))
+    monkeypatch.setattr(_files.os, "fchown", lambda *_owner: None)
+    made = Site(docker, haproxy, tmp_path)
+    state_path = str(tmp_path / "data/switch/state/servers")
+    monkeypatch.setattr(_stages, "switch_of", lambda _params, clock, sleep: Switch(haproxy, state_path, clock, sleep))
+    made.answer = lambda url: None
+    monkeypatch.setattr(Call, "_answers", lambda self, url: made.answer(url) or "")
+
+    def resolve(name):
+        found = next((c for c in docker.containers.values() if c["Id"] == name and c["state"] == "running"), None)
+        return "172.20.0.9" if name == "switch" else found and found["networks"]["s_edge"]["IPAddress"]
+
+    add = docker.add
+
+    def with_address(project, service, image="sha256:1", **values):
+        return add(project, service, image, **{"networks": {"s_edge": {"IPAddress": f"172.20.1.{len(docker.containers)}"}}, **values})
+
+    docker.add, haproxy.resolve = with_address, resolve
+    return made
+
+
+# -- who may do what --------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_that_changes_a_host_needs_the_lease():
+    assert set(STAGES) - set(GUARDED) == {"leased", "prepared", "recalled", "listed", "unlocked"}
+
+
+@pytest.mark.parametrize("state", GUARDED)
+def test_without_a_lease_nothing_is_touched(site, state):
+    with pytest.raises(ReleaseError, match=f"state {state} needs lease, as state leased returned it"):
+        site.call(state, site.release())
+    assert (site.docker.calls, site.haproxy.asked) == ([], [])
+
+
+@pytest.mark.parametrize("state", GUARDED)
+@pytest.mark.parametrize("here", [True, False], ids=["on the host that keeps the lease", "on another host"])
+def test_a_run_that_was_overtaken_touches_nothing(site, state, here):
+    release = site.release()
+    site.deploy(release)
+    late = {**site.lease, "here": here}
+    site.take_lease("later")
+    site.call("switched", release)
+    site.lease = late
+    site.docker.calls.clear()
+    site.haproxy.asked.clear()
+    with pytest.raises(LeaseError, match="a later run has begun"):
+        site.call(state, release)
+    assert (site.docker.calls, site.haproxy.asked) == ([], [])
+
+
+def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
+    release = site.release()
+    site.deploy(release, until="switched")
+    before = site.docker.now
+    site.call("switched", release, lease_seconds=500)
+    lease = json.loads((site.path / "lease.json").read_text())
+    assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
+
+
+@pytest.mark.parametrize("state", GUARDED)
+def test_check_mode_says_what_a_stage_would_do_and_does_nothing(site, state):
+    answer = site.call(state, site.release(), check=True)
+    assert (answer["changed"], answer["msg"]) == (True, f"shop would be {state.replace('_', ' ')}")
+    assert (site.docker.calls, site.haproxy.asked, site.files()) == ([], [], [])
+
+
+def test_check_mode_neither_takes_nor_ends_a_lease(site):
+    site.call("leased", run={"id": "r0", "owner": "ann"}, check=True)
+    assert site.files() == []
+    site.take_lease()
+    answer = site.call("unlocked", check=True)
+    assert (answer["changed"], answer["msg"]) == (True, "the lease of ann (run r1) would end")
+    assert "ann" in site.call("listed")["holder"]
+
+
+def test_unlock_says_whose_lease_has_ended(site):
+    assert (site.call("unlocked")["changed"], site.call("unlocked")["msg"]) == (False, "nobody has the lease")
+    site.take_lease()
+    answer = site.call("unlocked")
+    assert (answer["changed"], answer["msg"]) == (True, "the lease of ann (run r1) has ended")
+    assert site.call("listed")["holder"] == ""
+
+
+# -- a whole deploy ---------------------------------------------------------------------------------------------------
+
+
+def test_a_first_deploy_and_the_same_again(site):
+    release = site.release()
+    answers = site.deploy(release)
+    name = release["spec"]["release"]
+    assert (answers["prepared"]["settled"], answers["prepared"]["live"], answers["live"]["live"]) == (False, "", name)
+    assert site.running() == [(name, "beat"), (name, "web")]
+    assert site.haproxy.serving("shop-web") == [site.docker.only("web")["Id"]]
+    assert {c["policy"] for c in site.docker.containers.values()} == {"unless-stopped"}
+    again = site.call("prepared", release)
+    assert (again["settled"], again["changed"], again["diff"]) == (True, False, [])
+    assert site.call("prepared", release, check=True)["changed"] is False
+
+
+def test_nothing_restarts_by_itself_before_the_release_is_live(site):
+    site.deploy(site.release(), until="live")
+    assert {c["policy"] for c in site.docker.containers.values()} == {"no"}
+
+
+def test_the_next_release_starts_beside_the_old_and_takes_over_stage_by_stage(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    names = old["spec"]["release"], new["spec"]["release"]
+    seen = {}
+    for stage in ("started", "handed_over", "switched", "live", "retired"):
+        answers = site.deploy(new, until={"started": "handed_over", "handed_over": "switched", "switched": "watched", "live": "retired"}.get(stage))
+        seen[stage] = (site.running(), answers.get("live", {}).get("live", ""))
+    assert seen["started"][0] == [(names[0], "beat"), (names[0], "web"), (names[1], "web")]
+    assert seen["handed_over"][0] == [(names[0], "web"), (names[1], "beat"), (names[1], "web")]
+    assert seen["live"] == (seen["switched"][0], names[1])
+    assert seen["retired"][0] == [(names[1], "beat"), (names[1], "web")]
+    assert site.call("listed")["previous"] == names[0]
+
+
+def test_a_deploy_that_failed_is_taken_back_and_the_next_one_works(site):
+    old, bad, good = site.release(), site.release(version="2"), site.release(version="3")
+    site.deploy(old)
+    site.deploy(bad, until="live")
+    answer = site.call("taken_back", bad)
+    assert (answer["live"], answer["of"]) == (old["spec"]["release"], bad["spec"]["release"])
+    assert site.running() == [(old["spec"]["release"], "beat"), (old["spec"]["release"], "web")]
+    assert site.call("prepared", old)["settled"]
+    site.deploy(good)
+    assert site.running() == [(good["spec"]["release"], "beat"), (good["spec"]["release"], "web")]
+
+
+def test_a_process_without_singletons_has_nothing_to_hand_over(site):
+    release = site.release(processes=[APP["processes"][0]])
+    site.deploy(release, until="handed_over")
+    site.docker.calls.clear()
+    assert site.call("handed_over", release)["changed"] is False
+    assert site.docker.calls == []
+
+
+# -- prepared ---------------------------------------------------------------------------------------------------------
+
+
+def test_prepared_writes_the_release_names_its_image_and_starts_nothing(site):
+    release = site.release()
+    spec = release["spec"]
+    answer = site.call("prepared", release)
+    assert (answer["changed"], answer["settled"], answer["planned"]) == (True, False, {"web": "created", "beat": "created"})
+    assert site.docker.images[spec["image"]["name"]] == "sha256:1"
+    assert site.docker.containers == {}
+    assert sorted(os.listdir(spec["path"])) == [".longshore.json", "compose.yaml", "release.json"]
+    assert sorted(os.listdir(spec["secrets_path"])) == ["credentials.1", "environment.1"]
+    site.docker.calls.clear()
+    assert not site.call("prepared", release)["changed"]
+    assert not site.docker.said("tag")
+
+
+def test_no_secret_is_in_the_directory_of_a_release_nor_in_what_is_answered(site):
+    release = site.release()
+    answers = site.deploy(release)
+    texts = [path.read_text() for path in (site.root / "opt").rglob("*") if path.is_file()]
+    assert not any("canary" in text for text in [*texts, repr(answers)])
+    assert "canary-of-the-key" in (site.root / "secrets/shop" / release["spec"]["release"] / "environment.1").read_text()
+
+
+def test_the_record_of_a_release_has_all_that_a_later_run_needs_to_start_it_again(site):
+    release = site.release()
+    site.deploy(release)
+    record = site.call("recalled", release=release["spec"]["release"])["release"]
+    again = site.again(record, version="9", env={}, processes=[])
+    assert again["spec"] == release["spec"]
+    answer = site.call("prepared", again)
+    assert (answer["settled"], answer["changed"]) == (True, False)
+
+
+def test_check_mode_foretells_on_a_bare_host(site):
+    release = site.release()
+    site.docker.refuse = {"": "Cannot connect to the Docker daemon"}
+    answer = site.call("prepared", release, check=True)
+    assert (answer["changed"], answer["settled"], answer["planned"]) == (True, False, {"web": "created", "beat": "created"})
+    assert site.files() == []
+
+
+def test_the_diff_is_between_releases_and_shows_keys_of_the_environment_without_their_values(site):
+    site.deploy(site.release())
+    answer = site.call("prepared", site.release(version="2", env={"MOOD": "other-mood", "LEVEL": "info", "EXTRA": "extra"}), check=True)
+    (diff,) = answer["diff"]
+    before, after = diff["before"].splitlines(), diff["after"].splitlines()
+    gone, come = [line for line in before if line not in after], [line for line in after if line not in before]
+    assert any("shop:1" in line for line in gone)
+    assert any("shop:2" in line for line in come)
+    assert any("MOOD" in line for line in gone)
+    assert {word for line in come for word in ("MOOD", "EXTRA", "LEVEL") if word in line} == {"MOOD", "EXTRA"}
+    assert "LEVEL" in diff["after"]
+    for value in ("value-of-mood", "other-mood", "canary"):
+        assert value not in repr(diff)
+
+
+def test_an_image_that_is_not_there_yet_is_shown_as_not_known(site):
+    release = site.release()
+    release["spec"]["image"] = {**release["spec"]["image"], "id": ""}
+    answer = site.call("prepared", release, check=True)
+    assert "not known before it is there" in answer["diff"][0]["after"]
+    assert not site.docker.said("tag")
+
+
+# -- started ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_that_takes_long_goes_in_slices_and_settles_only_once(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.docker.healthy_after["web"] = 30
+    site.deploy(new, until="started")
+    old_web = next(c for c in site.docker.containers.values() if c["service"] == "web")
+    old_web["started"] -= LONG
+    answers = site.slices("started", new)
+    assert len(answers) > 2
+    assert all("-web-" in answer["progress"] for answer in answers[:-1])
+    assert [entry["health"] for entry in answers[-1]["containers"]] == ["healthy"]
+    assert 30 <= answers[-1]["seconds"] < 31, "measured over all slices"
+    assert answers[0]["changed"]
+
+
+def test_a_release_that_does_not_get_healthy_in_time_says_so_with_its_last_words(site):
+    site.docker.healthy_after["web"] = LONG
+    site.deploy(site.release(), until="started")
+    with pytest.raises(ProjectError, match=r"not healthy after 60 s: .*web-\d+ \(starting\)\n--- last lines of .*\nfirst line\nlast words"):
+        site.slices("started", site.release(), wait_timeout=60)
+
+
+def test_a_container_that_ends_at_once_is_not_waited_for(site):
+    release = site.release()
+    site.deploy(release, until="started")
+    add, site.docker.add = site.docker.add, lambda *args, **values: add(*args, **values, state="exited")
+    before = site.docker.now
+    with pytest.raises(ProjectError, match="ended with exit status 1"):
+        site.slices("started", release)
+    assert site.docker.now == before
+
+
+def test_a_web_process_that_is_healthy_inside_and_does_not_answer_from_outside_is_an_error(site):
+    release = site.release()
+    site.deploy(release, until="started")
+    site.answer = lambda url: f"{url}: refused"
+    with pytest.raises(ReleaseError, match=r"-web-\d+ is healthy, but does not answer from outside: http://172.20.1.\d+:8000/health: refused\n--- last"):
+        site.slices("started", release)
+
+
+def test_a_web_process_without_a_health_path_is_not_asked(site):
+    release = site.release(processes=[{"name": "web", "port": 8000}])
+    site.answer = lambda url: f"{url}: refused"
+    site.deploy(release)
+    assert site.haproxy.serving("shop-web") == [site.docker.only("web")["Id"]]
+
+
+class Opener:
+    """Answers requests with what a test gives, one after the other, the last for ever."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), []
+
+    def open(self, url, timeout):
+        self.asked.append(url)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([nullcontext()], ""),
+        ([urllib.error.URLError("refused"), urllib.error.HTTPError("u", 503, "starting", {}, None), nullcontext()], ""),
+        ([urllib.error.URLError("refused")], "http://x/health: <urlopen error refused>"),
+        ([urllib.error.HTTPError("u", 500, "broken", {}, None)], "http://x/health: HTTP Error 500: broken"),
+    ],
+    ids=["at once", "after a while", "never", "an error of the application"],
+)
+def test_a_container_has_some_seconds_to_answer(docker, tmp_path, monkeypatch, answers, reason):
+    params = {"spec": {}, "state": "started", "path": str(tmp_path), "app": "shop", "secrets": [], "resume": {}}
+    opener = Opener(*answers)
+    monkeypatch.setattr(_stages.urllib.request, "build_opener", lambda *_handlers: opener)
+    call = Call(params, False, docker.engine, docker.clock, docker.sleep)
+    assert call._answers("http://x/health") == reason
+    assert (call.clock() - call.began >= _stages.PROBE_SECONDS) == bool(reason)
+
+
+# -- watched, retired -------------------------------------------------------------------------------------------------
+
+
+def test_a_release_is_watched_in_slices_against_what_was_so_at_the_switch(site):
+    release = site.release()
+    site.deploy(release, until="watched")
+    before, web = site.docker.now, site.docker.only("web")["Id"]
+    site.haproxy.counted = {web: {"stot": 500, "hrsp_5xx": 400}}
+    first = site.call("watched", release, watch={"seconds": 20, "failures": 5})
+    assert (first["pending"], first["progress"]) == (True, "watching the release, 12 s to go")
+    site.haproxy.counted = {web: {"stot": 600, "hrsp_5xx": 405}}
+    second = site.call("watched", release, watch={"seconds": 20, "failures": 5}, resume=first["resume"])
+    site.haproxy.counted = {web: {"stot": 600, "hrsp_5xx": 406}}
+    with pytest.raises(ReleaseError, match="6 of 100 requests failed"):
+        site.call("watched", release, watch={"seconds": 20, "failures": 5}, resume=second["resume"])
+    site.haproxy.counted = {web: {"stot": 600, "hrsp_5xx": 405}}
+    last = site.slices("watched", release, watch={"seconds": 20, "failures": 5}, resume=second["resume"])[-1]
+    assert "pending" not in last
+    assert 20 <= site.docker.now - before < 21
+
+
+def switched_over(site):
+    old, new = site.release(), site.release(version="2", deploy={"drain": 20})
+    site.deploy(old)
+    web = site.docker.only("web")["Id"]
+    site.deploy(new, until="retired")
+    return new, web
+
+
+def test_requests_in_flight_are_waited_for_in_slices_and_none_is_cut(site):
+    new, old_web = switched_over(site)
+    site.haproxy.busy = {old_web: 3}
+    first = site.call("retired", new)
+    assert first["progress"] == "draining: 3 requests of the old release in flight, 12 s at most"
+    assert old_web in site.docker.containers
+    site.haproxy.busy = {}
+    last = site.call("retired", new, resume=first["resume"])
+    assert (last["cut"], round(last["drain_seconds"]), old_web in site.docker.containers) == (0, 8, False)
+
+
+def test_what_is_still_in_flight_at_the_end_of_the_drain_is_cut_off_and_counted(site):
+    new, old_web = switched_over(site)
+    site.haproxy.busy = {old_web: 3}
+    last = site.slices("retired", new)[-1]
+    assert (last["cut"], round(last["drain_seconds"]), old_web in site.docker.containers) == (3, 20, False)
+
+
+def test_with_nothing_in_flight_nobody_waits(site):
+    new, old_web = switched_over(site)
+    before = site.docker.now
+    assert site.call("retired", new)["drain_seconds"] == site.docker.now - before == 0
+    assert old_web not in (site.root / "data/switch/state/servers").read_text(), "nor does a restart of the switch know it"
+
+
+# -- recalled, listed, recorded ---------------------------------------------------------------------------------------
+
+
+def test_an_earlier_release_is_found_by_its_mark_or_by_its_name(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    with pytest.raises(ReleaseError, match=f"shop has no release before the live one; kept are: {old['spec']['release']}"):
+        site.call("recalled")
+    site.deploy(new)
+    assert site.call("recalled")["release"]["release"] == old["spec"]["release"]
+    assert site.call("recalled", release=new["spec"]["release"])["release"]["release"] == new["spec"]["release"]
+
+
+def test_a_release_that_is_not_kept_is_refused_with_those_that_are(site):
+    with pytest.raises(ReleaseError, match="the release 0-x of shop is not kept here; kept are: none"):
+        site.call("recalled", release="0-x")
+    name = site.release()["spec"]["release"]
+    site.deploy(site.release())
+    with pytest.raises(ReleaseError, match=f"the release 0-x of shop is not kept here; kept are: {name}"):
+        site.call("recalled", release="0-x")
+    (site.path / "releases" / name / "release.json").write_text("{")
+    with pytest.raises(ReleaseError, match=f"the release {name} of shop is not kept here"):
+        site.call("recalled", release=name)
+
+
+def test_a_release_whose_image_is_gone_is_refused_and_one_whose_name_alone_is_gone_is_not(site):
+    spec = site.release()["spec"]
+    site.deploy(site.release())
+    del site.docker.images[spec["image"]["name"]]
+    site.docker.images["sha256:1"] = "sha256:1"
+    assert site.call("recalled", release=spec["release"])["release"]["release"] == spec["release"]
+    del site.docker.images["sha256:1"]
+    with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, so it cannot be started"):
+        site.call("recalled", release=spec["release"])
+
+
+def test_a_rollback_brings_image_environment_and_own_secrets_back_and_todays_credentials(site):
+    old = site.release()
+    site.deploy(old)
+    rotated = {"app_shop_KEY": "another-key", "postgres_shop": "rotated"}
+    site.deploy(site.release(version="2", secrets=rotated, env={"MOOD": "other-mood"}))
+    record = site.call("recalled")["release"]
+    app = {**APP, "version": "2"}
+    back = recalled(site.view(app), app, record, rotated)
+    site.deploy(back)
+    assert site.running() == [(old["spec"]["release"], "beat"), (old["spec"]["release"], "web")]
+    secrets = site.root / "secrets/shop" / old["spec"]["release"]
+    assert (secrets / "environment.1").read_text() == "KEY='canary-of-the-key'\n"
+    assert sorted(os.listdir(secrets)) == ["credentials.2", "environment.1"], "a credential that was rotated is given anew, and only then the old one goes"
+    assert "rotated" in (secrets / "credentials.2").read_text()
+    web = (site.path / "releases" / old["spec"]["release"] / "compose.yaml").read_text()
+    assert "value-of-mood" in web
+    listed = site.call("listed")
+    assert (listed["live"], listed["previous"][:2]) == (old["spec"]["release"], "2-")
+
+
+def test_a_rollback_to_a_release_whose_own_secrets_are_gone_is_refused_before_anything_starts(site):
+    old = site.release()
+    site.deploy(old)
+    site.deploy(site.release(version="2"))
+    back = site.again(site.call("recalled")["release"])
+    os.unlink(site.root / "secrets/shop" / old["spec"]["release"] / "environment.1")
+    before = site.running()
+    with pytest.raises(ProjectError, match="there is no secret environment in .*; it was kept for this project and is gone"):
+        site.call("prepared", back)
+    assert site.running() == before
+
+
+def test_what_became_of_a_run_is_recorded_and_its_lease_is_free_for_the_next(site):
+    site.take_lease()
+    assert site.call("recorded", record={"release": "1-x", "result": "failed"})["changed"] is False
+    listed = site.call("listed")
+    assert (listed["history"], listed["holder"]) == ([{"release": "1-x", "result": "failed"}], "")
+    site.take_lease("r2")
+    assert "run r2, stage leased" in site.call("listed")["holder"]
+
+
+def test_a_host_without_releases_lists_none(site):
+    listed = site.call("listed")
+    assert [listed[name] for name in ("kept", "history", "previous", "live", "holder")] == [[], [], "", "", ""]
