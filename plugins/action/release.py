@@ -39,5 +39,5 @@ class ActionModule(ActionBase):
         result = run_slices(execute, display, label)
         said = SAID.get(arguments.get("state"), "")
         if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
-            display(f"{label} {result['of']}: {said.format(**result)}")
+            display(f"{label} {result['of']}: {said.format(**{**result, 'live': result.get('live') or 'nothing'})}")
         return result

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.action import compose_project, report, secret
+from ansible_collections.longshore.stack.plugins.action import compose_project, migration, release, report, secret
 
 STACK = {
     "inventory_hostname": "box",
@@ -60,6 +60,50 @@ def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):
     assert act(compose_project, {"service": "valkey"}, answers)["changed"]
     assert act.shown[0].startswith("[box] valkey: waiting for x, ")
     assert [sent["resume"] for sent in act.sent] == [{}, {"started": 1}]
+
+
+def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
+    facts = {"changed": True, "of": "1-x", "live": "0-x", "seconds": 1.25, "switch_seconds": 0.031, "drain_seconds": 2.04, "cut": 3}
+    said = {}
+    for state in ("leased", "prepared", "started", "handed_over", "switched", "watched", "live", "retired", "taken_back", "recorded"):
+        act(release, {"state": state, "app": "shop"}, [dict(facts)])
+        said[state] = act.shown[0].removeprefix("[box] shop 1-x: ") if act.shown else ""
+    assert said == {
+        **dict.fromkeys(("leased", "prepared", "recorded"), ""),
+        "started": "started in 1.2 s",
+        "handed_over": "singletons handed over in 1.2 s",
+        "switched": "switched in 0.03 s",
+        "watched": "watched for 1 s, nothing failed",
+        "live": "live",
+        "retired": "drained in 2.0 s (3 requests cut off), older releases retired in 1.2 s",
+        "taken_back": "taken back in 1.2 s, 0-x serves",
+    }
+
+
+def test_after_a_first_deploy_that_was_taken_back_nothing_serves(act):
+    act(release, {"state": "taken_back", "app": "shop"}, [{"changed": True, "of": "1-x", "live": "", "seconds": 1.0}])
+    assert act.shown == ["[box] shop 1-x: taken back in 1.0 s, nothing serves"]
+
+
+def test_a_stage_that_failed_or_was_only_foretold_says_no_line(act):
+    for answer in ({"failed": True, "msg": "no", "seconds": 1.0}, {"changed": True, "done": [], "msg": "shop would be live"}):
+        act(release, {"state": "live", "app": "shop"}, [answer])
+        assert act.shown == []
+
+
+def test_a_release_lives_below_the_stack_and_is_asked_slice_by_slice(act):
+    answers = [{"changed": True, "pending": True, "progress": "waiting for web", "resume": {"began": 1}}, {"changed": False, "of": "1-x", "seconds": 9.0}]
+    assert act(release, {"state": "started", "app": "shop"}, answers)["changed"]
+    assert [(sent["path"], sent["resume"]) for sent in act.sent] == [("/opt/s/apps/shop", {}), ("/opt/s/apps/shop", {"began": 1})]
+    assert act.shown[1] == "[box] shop 1-x: started in 9.0 s"
+    act(release, {"state": "started", "app": "shop", "path": "/elsewhere"}, [{"changed": False}])
+    assert act.sent[0]["path"] == "/elsewhere"
+
+
+def test_a_migration_that_takes_long_says_whose_it_is(act):
+    answers = [{"changed": False, "pending": True, "progress": "upgrading"}, {"changed": True}]
+    act(migration, {"project": "s-shop-1-x", "lock": "s-shop"}, answers)
+    assert act.shown[0].startswith("[box] migration of s-shop: upgrading, ")
 
 
 def test_the_host_is_asked_only_for_the_secrets_that_nobody_gave(act):

@@ -99,6 +99,19 @@ def test_labels_of_a_service_may_be_a_list_as_compose_allows():
     assert {name: labels[name] for name in "abc"} == {"a": "1=2", "b": "", "c": "3"}
 
 
+def test_a_secret_as_an_env_file_is_the_file_of_its_present_generation():
+    services = {"web": {"image": "x", "env_file": ["secret:env", "./web.env"]}, "cache": {"image": "y"}}
+
+    def whole(generation):
+        return assemble({"services": services}, FILES, {}, {"env": f"/secrets/$env.{generation}"}, {})["services"]
+
+    assert whole(1)["web"]["env_file"] == ["/secrets/$$env.1", "./web.env"]
+    hashes_of = [{name: service["labels"]["stack.longshore.config"] for name, service in whole(number).items()} for number in (1, 2)]
+    assert [name for name in services if hashes_of[0][name] != hashes_of[1][name]] == ["web"]
+    with pytest.raises(ValueError, match=r"service web uses the secret 'env', which is not given; given: other"):
+        assemble({"services": services}, FILES, {}, {"other": "/o.1"}, {})
+
+
 def test_a_secret_that_is_not_given_is_named_with_those_that_are():
     with pytest.raises(ValueError, match=r"service web uses the secret 'password', which is not given; given: other"):
         assemble({"services": SERVICES}, FILES, {}, {"other": "/o.1"}, {})

@@ -494,6 +494,24 @@ def test_a_missing_image_is_named_before_anything_starts(shop):
 PROVISION = ({"service": "cache", "command": ["sh", "/provision.sh"]},)
 
 
+def test_a_secret_without_a_value_stays_as_it_was_kept_and_must_be_there(shop):
+    shop.run()
+    outcome = shop.run(secrets=(shop.secret(None),))
+    assert (outcome.changed, (shop.secrets / "password.1").read_text()) == (False, "A")
+    shop.run(secrets=(shop.secret("B"),))
+    assert not shop.run(secrets=(shop.secret(None),)).changed
+    (shop.secrets / "password.2").unlink()
+    before = shop.tree()
+    with pytest.raises(ProjectError, match="there is no secret password in .*; it was kept for this project and is gone, so the project cannot be started"):
+        shop.run(secrets=(shop.secret(None),))
+    assert shop.tree() == before
+
+
+def test_a_secret_without_a_value_has_nothing_to_hide():
+    assert Secret("password", None, 0).fragments() == set()
+    assert Secret("password", "KEY='long enough to hide'\nA='short'\n", 0).fragments() == {"KEY='long enough to hide'", "long enough to hide", "A='short'"}
+
+
 def test_lines_that_begin_with_changed_are_changes_and_others_are_not(shop):
     shop.run()
     shop.docker.execute = lambda service, command: (0, "looking\nchanged: role shop created\n  changed: database shop\nunchanged: x\nchanged:no\n", "")

@@ -7,6 +7,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.modules import migration
 
 
@@ -35,6 +36,21 @@ def test_a_missing_release_is_a_failure_that_names_the_directory(capsys, tmp_pat
     answer = call(capsys, project="shop-web-1", path=str(tmp_path / "1"))
     assert answer["failed"]
     assert str(tmp_path / "1") in answer["msg"]
+
+
+def test_a_run_that_was_overtaken_does_not_migrate_and_one_that_was_not_keeps_its_lease(capsys, tmp_path, monkeypatch):
+    leases = Leases("shop", str(tmp_path / "shop"), lambda: 1000.0)
+    monkeypatch.setattr(migration.time, "time", lambda: 1000.0)
+    with leases.locked():
+        mine = leases.take("r1", "ann", "leased", 10)
+    lease = {"run": "r1", "number": mine.number, "app": "shop", "path": leases.path, "seconds": 60}
+    arguments = {"project": "shop-web-1", "path": str(tmp_path / "1"), "lease": lease}
+    assert "must be written before the migration" in call(capsys, **arguments)["msg"]
+    assert (leases.holder().stage, leases.holder().expires) == ("migrate", 1060.0)
+    leases.end()
+    leases.take("r2", "bob", "leased", 60)
+    assert "released by bob (run r2" in call(capsys, **arguments)["msg"]
+    assert "does not exist yet" in call(capsys, **arguments, _ansible_check_mode=True)["msg"], "looking needs no lease"
 
 
 @pytest.mark.parametrize(
