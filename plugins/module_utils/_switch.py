@@ -28,6 +28,8 @@ _TOLD = 0x01 | _DRAIN
 # Seconds until a place must be up after it was told so, and between two looks.
 PATIENCE = 10.0
 PAUSE = 0.02
+# In one line, which HAProxy takes up to its buffer of 16 KiB.
+MOST_COMMANDS = 60
 
 Ask = Callable[[Sequence[str]], str]
 
@@ -163,8 +165,8 @@ class Switch:
         return self.clock() - began
 
     def _tell(self, commands: Sequence[str]) -> None:
-        if commands:
-            self.ask(commands)
+        for start in range(0, len(commands), MOST_COMMANDS):
+            self.ask(commands[start : start + MOST_COMMANDS])
 
     def _make_ready(self, wanted: Mapping[str, Sequence[Upstream]], chosen: Mapping[str, str]) -> None:
         commands, opened, places = [], [], self.places(wanted)

@@ -203,6 +203,18 @@ def test_more_replicas_than_places_are_refused_before_anything_is_touched(box):
     assert box.haproxy.places == before
 
 
+def test_no_line_is_longer_than_what_haproxy_takes_however_many_replicas_there_are(box):
+    box.haproxy.places = {("shop-web", f"{group}{number}"): {"admin": 5, "name": "switch", "port": 8000} for group in "ab" for number in range(200)}
+    longest = []
+    ask = box.switch.ask
+    box.switch.ask = lambda commands: longest.append(len("; ".join(commands))) or ask(commands)
+    for letter in "xy":
+        names = [f"{letter}{number:011}" for number in range(200)]
+        box.switch.turn(box.containers(*names))
+        assert box.haproxy.serving("shop-web") == names
+    assert max(longest) < 16_000
+
+
 def test_a_process_that_the_switch_does_not_know_is_named(box):
     with pytest.raises(SwitchError, match="the switch does not know docs-web; site.yml gives it the processes"):
         box.switch.turn({"docs-web": [Upstream("x", "172.20.0.3", 80)]})
