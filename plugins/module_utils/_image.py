@@ -202,6 +202,9 @@ def script(plan: Plan, wanted: Wanted, inputs: Inputs) -> str:
     lines = ["set -u", "export DOCKER_BUILDKIT=0 LC_ALL=C.UTF-8", f"phase() {{ printf '\\n{_PHASE}%s\\n' \"$1\"; }}", ""]
     for step in plan.steps:
         commands = {REGISTRY: _pull, BUILD: _build, ARCHIVE: _load}[step](wanted, inputs)
+        if step == BUILD and len(plan.steps) > 1:
+            # Instead of the registry's image: the recipe's may be there, built once for the site.
+            commands.insert(0, f"docker image inspect {shlex.quote(wanted.build_ref)} >/dev/null 2>&1 && return 0")
         lines += [f"{step}() {{", *(f"    {command}" for command in commands), "}", f"if {step}; then echo {step} >source; exit 0; fi", ""]
     return "\n".join([*lines, "exit 1", ""])
 
@@ -222,7 +225,8 @@ def _build(wanted: Wanted, inputs: Inputs) -> list[str]:
         # Builds of several images on one host make the base once: the second finds it when it gets the lock.
         base = shlex.quote(build.base)
         make = f"docker image inspect {base} >/dev/null 2>&1 || sh {shlex.quote(inputs.base_script)} {base}"
-        commands += ["phase 'making the Debian base'", f"flock {shlex.quote(inputs.base_lock)} sh -c {shlex.quote(make)} || return 1"]
+        # --close: with one more descriptor the tools of Debian 13 would hand a shell one of two digits, which it does not read.
+        commands += ["phase 'making the Debian base'", f"flock --close {shlex.quote(inputs.base_lock)} sh -c {shlex.quote(make)} || return 1"]
     # On a host that serves, the containers go before the build.
     options = ["--force-rm", "--cpu-shares", "512", "--file", build.dockerfile, "--tag", wanted.build_ref]
     options += ["--build-arg", f"BASE_IMAGE={build.base}"] if build.base else []

@@ -180,6 +180,13 @@ def test_a_base_that_is_there_is_not_made_again(tmp_path):
     assert not [call for call in calls if call.startswith("base ")]
 
 
+def test_where_no_registry_answers_the_recipes_image_that_is_there_is_taken(tmp_path):
+    wanted = Wanted(NAME, "auto", BUILD)
+    rc, source, calls, _log = run_script(tmp_path, Plan(NAME, "registry", ("registry", "build")), wanted, '[ "$1" != pull ]')
+    assert (rc, source) == (0, "build")
+    assert [call.split()[1] for call in calls] == ["pull", "image"]
+
+
 def test_a_build_that_fails_fails_the_job(tmp_path):
     rc, source, _calls, _log = run_script(tmp_path, Plan(BUILT, "build", ("build",)), Wanted(NAME, "build", BUILD), '[ "$1" != build ]')
     assert (rc, source) == (1, "")
