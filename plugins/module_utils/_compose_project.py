@@ -30,6 +30,8 @@ COMPOSE_FILE = "compose.yaml"
 STATE_FILE = ".longshore.json"
 # RabbitMQ says what is wrong some seventy lines before its end.
 LOG_LINES = 80
+# A program in Go that gives up says why, and then what each of its threads did, which may be hundreds of lines.
+_GO_STACK = re.compile(r"^goroutine \d+ .*:\n(?:\S.*\n\t.*\n?)+\n?", re.MULTILINE)
 # Shorter parts of a secret are words of any text, and hiding them would spoil it.
 SHORTEST_FRAGMENT = 8
 # A file that this module wrote into the folder of the secrets, or began to write when it was killed.
@@ -343,8 +345,8 @@ class Project:
     def _logs(self, containers: list[Container]) -> str:
         parts = []
         for container in containers:
-            said = self.engine.run(["logs", "--tail", str(LOG_LINES), container.id])
-            text = "\n".join((said.stdout + said.stderr).strip().splitlines()[-LOG_LINES:])
+            said = self.engine.run(["logs", "--tail", "1000", container.id])
+            text = "\n".join(_GO_STACK.sub("", said.stdout + said.stderr).strip().splitlines()[-LOG_LINES:])
             parts.append(f"--- last lines of {container.name}:\n{text or '(it logged nothing)'}")
         return "\n".join(parts)
 

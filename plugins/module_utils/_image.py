@@ -223,6 +223,9 @@ def script(plan: Plan, wanted: Wanted, inputs: Inputs) -> str:
     lines = ["set -u", "export DOCKER_BUILDKIT=0 LC_ALL=C.UTF-8", f"phase() {{ printf '\\n{_PHASE}%s\\n' \"$1\"; }}", ""]
     for step in plan.steps:
         commands = {REGISTRY: _pull, BUILD: _build, ARCHIVE: _load}[step](wanted, inputs)
+        if step == BUILD and len(plan.steps) > 1:
+            # Instead of the registry's image: the recipe's may be there, built once for the site.
+            commands.insert(0, f"docker image inspect {shlex.quote(wanted.build_ref)} >/dev/null 2>&1 && return 0")
         lines += [f"{step}() {{", *(f"    {command}" for command in commands), "}", f"if {step}; then echo {step} >source; exit 0; fi", ""]
     return "\n".join([*lines, "exit 1", ""])
 

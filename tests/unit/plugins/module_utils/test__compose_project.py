@@ -425,6 +425,15 @@ def test_a_crash_loop_ends_the_wait_early_with_the_last_lines_of_the_log(shop):
     assert shop.docker.now - start < 5
 
 
+def test_the_reason_of_a_program_in_go_is_not_pushed_out_by_its_stacks(shop):
+    shop.docker.crashing = {"web": 1}
+    stack = "goroutine {} [running]:\nmain.run(0x1, {{0x2, 0x3}})\n\tmain.go:356 +0xdc5\ncreated by main.main in goroutine 1\n\tmain.go:97 +0x469\n\n"
+    shop.docker.log = "I serving soon\nF the limit is too high\n" + "".join(map(stack.format, range(200))).rstrip("\n") + "\nI serving soon\n"
+    with pytest.raises(ProjectError) as caught:
+        shop.run()
+    assert str(caught.value).splitlines()[2:] == ["I serving soon", "F the limit is too high", "I serving soon"]
+
+
 def test_crashes_are_counted_over_the_slices_of_one_run(shop):
     shop.docker.crashing = {"web": 3}
     start = shop.docker.now

@@ -188,6 +188,13 @@ def test_the_lock_of_the_base_is_no_open_file_of_the_script_that_makes_it(tmp_pa
     assert [number for number in (tmp_path / "open").read_text().split() if 2 < int(number) < 10] == []
 
 
+def test_where_no_registry_answers_the_recipes_image_that_is_there_is_taken(tmp_path):
+    wanted = Wanted(NAME, "auto", BUILD)
+    rc, source, calls, _log = run_script(tmp_path, Plan(NAME, "registry", ("registry", "build")), wanted, '[ "$1" != pull ]')
+    assert (rc, source) == (0, "build")
+    assert [call.split()[1] for call in calls] == ["pull", "image"]
+
+
 def test_a_build_that_fails_fails_the_job(tmp_path):
     rc, source, _calls, _log = run_script(tmp_path, Plan(BUILT, "build", ("build",)), Wanted(NAME, "build", BUILD), '[ "$1" != build ]')
     assert (rc, source) == (1, "")
