@@ -36,6 +36,7 @@ tools: ## install the development tools
 	@tools/setup requirements.txt requirements-test.txt
 
 clean: ## remove environments, caches and logs of this checkout
-	rm -rf .venv .cache .ansible .molecule
+	@# Modules that ran as root have left compiled files in .venv.
+	rm -rf .venv .cache .ansible .molecule 2>/dev/null || sudo rm -rf .venv .cache .ansible .molecule
 
 .PHONY: help up down destroy test soak lint unit molecule bench tools clean
