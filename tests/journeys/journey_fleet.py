@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from journey_support import PATIENCE, Box, Host, Run, Stack, command, until
+from journey_support import PATIENCE, Box, Host, Run, Stack, command
 from load import Load
 
 PROCESSES = {"app1": ["beat", "web", "worker"], "app2": ["web", "worker"]}
@@ -45,9 +46,9 @@ class Fleet(Stack):
         super().fill_in()
         self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15}
         self.app.update({"deploy": {"observe": 5, "drain": 10, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
-        self.process("web").update({"health": {"path": "/health", "interval": 1}, "env": {"WEB_CONCURRENCY": "2"}})
+        self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
         for name in ("worker", "beat"):
-            self.process(name)["health"]["interval"] = 2
+            self.process(name)["health"]["interval"] = 4
         self.save()
 
     # -- what a user does ----------------------------------------------------------------------------------------------------
@@ -112,35 +113,102 @@ class Fleet(Stack):
         tables = {name: csv.DictReader(host.sh(ASK_SWITCH).lstrip("# ").splitlines()) for name, host in self.apps.items()}
         return {name: sum(int(row["stot"]) for row in rows if (row["pxname"], row["svname"]) == ("example-web", "BACKEND")) for name, rows in tables.items()}
 
-    def history(self) -> list[str]:
-        """Results of the runs so far, as the host that keeps them wrote them down."""
-        return self.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()
+    def lease_has_ended(self) -> bool:
+        """By itself, or because its run gave it back."""
+        return json.loads(self.apps["app1"].sh(f"cat {APP}/lease.json")).get("expires", 0) < time.time()
+
+    def gap(self, since: int) -> float:
+        """Seconds of the longest pause between two ticks of beat that were sent after this one; no period has two of them."""
+        assert self.host.sql(f"SELECT period FROM ticks WHERE id > {since} GROUP BY period HAVING count(*) > 1") == ""
+        pause = "extract(epoch FROM period - lag(period) OVER (ORDER BY period))"
+        return float(self.host.sql(f"SELECT coalesce(max(pause), 0) FROM (SELECT {pause} AS pause FROM ticks WHERE id > {since}) AS pauses"))
+
+    def last_tick(self) -> int:
+        return int(self.host.sql("SELECT coalesce(max(id), 0) FROM ticks"))
 
 
-class Lookout:
-    """Counts the running containers of a process on the whole fleet, several times a second."""
+class Stream:
+    """Lines that a script prints on every application host, from the beginning of the block to its end."""
 
-    def __init__(self, fleet: Fleet, process: str):
-        self.hosts = fleet.apps
-        self.script = f"while sleep 0.4; do docker ps -q --filter label=stack.longshore.process={process} | wc -l; done"
-        self.now: dict[str, int] = {}
-        self.looks: list[int] = []
+    def __init__(self, fleet: Fleet, script: str):
+        self.hosts, self.script = fleet.apps, script
+        self.lines: list[tuple[str, str]] = []
         self.watchers: list[subprocess.Popen] = []
 
-    def __enter__(self) -> Lookout:
+    def __enter__(self) -> Stream:
         for name, host in self.hosts.items():
-            watcher = host.background(self.script)
+            watcher = host.background(f"echo; {self.script}")
             self.watchers.append(watcher)
+            # The empty line says that the script has begun.
+            assert watcher.stdout.readline() == "\n"
             threading.Thread(target=self._read, args=(name, watcher), daemon=True).start()
-        until(lambda: len(self.now) == len(self.hosts), what="a first look at each host")
         return self
 
     def _read(self, name: str, watcher: subprocess.Popen) -> None:
         for line in watcher.stdout:
-            self.now[name] = int(line)
-            self.looks.append(sum(self.now.values()))
+            self.lines.append((name, line.strip()))
 
     def __exit__(self, *_: object) -> None:
         for watcher in self.watchers:
             watcher.kill()
             watcher.wait()
+
+
+class Lookout(Stream):
+    """Counts the running containers of a process several times a second."""
+
+    def __init__(self, fleet: Fleet, process: str):
+        super().__init__(fleet, f"while sleep 0.4; do docker ps -q --filter label=stack.longshore.process={process} | wc -l; done")
+
+    @property
+    def looks(self) -> list[int]:
+        """How many there were on the whole fleet, at each look."""
+        now: dict[str, int] = {}
+        return [sum(now.values()) for name, line in self.lines if not now.update({name: int(line)})]
+
+
+class Diary(Stream):
+    """Which worker was handed a task and which one has done it, by what they log, also of those that are gone by now."""
+
+    def __init__(self, fleet: Fleet):
+        label = "--filter label=stack.longshore.process=worker"
+        follow = 'follow() { docker logs --follow --since 1s $1 2>&1 | grep --line-buffered -e received -e "job done" | sed -u "s/^/$1 /"; }'
+        begin = f"for one in $(docker ps -q --no-trunc {label}); do follow $one & done"
+        super().__init__(
+            fleet, f"{follow}; {begin}; docker events --filter event=start {label} --format '{{{{.ID}}}}' | while read -r one; do follow $one & done; wait"
+        )
+
+    def who(self, word: str, task: str) -> list[str]:
+        """Ids of the containers whose lines about this task have the word."""
+        return [line.split()[0] for _name, line in list(self.lines) if task in line and word in line]
+
+
+class Tasks:
+    """Numbered tasks, sent one after the other from the beginning of the block to its end, and at least so many."""
+
+    def __init__(self, fleet: Fleet, least: int):
+        self.web, self.least = fleet.web(), least
+        self.sent: list[str] = []
+        self.refused: list[str] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def send(self, n: int, seconds: float = 0) -> str:
+        answer = self.web.ask("POST", "/jobs", {"n": n, "seconds": seconds})
+        if answer.status != 202:
+            self.refused.append(f"task {n}: status {answer.status} {answer.body[:200]!r}")
+            return ""
+        self.sent.append(answer.json["id"])
+        return self.sent[-1]
+
+    def _send(self) -> None:
+        while not self.over.wait(0.3) or len(self.sent) < self.least:
+            self.send(len(self.sent) + 1)
+
+    def __enter__(self) -> Tasks:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join(PATIENCE)

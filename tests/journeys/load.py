@@ -70,7 +70,7 @@ class Result:
     def line(self) -> str:
         kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
         times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
-        return f"{self.requests} requests in {self.seconds:.0f} s ({kinds}), {len(self.failures)} failed, {times}"
+        return f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second ({kinds}), {len(self.failures)} failed, {times}"
 
     def first_failures(self, most: int = 10) -> str:
         return "\n".join(f"{one.moment:8.2f} s  {one.kind}: {one.request}: {one.reason}" for one in self.failures[:most])
