@@ -7,7 +7,8 @@
     assert load.result.failures == []
 
 Requests are due at fixed moments, whatever became of those before, and their time counts from that moment: a server that stalls is seen in the
-figures. Three of four visitors keep their connection, the fourth makes a new one for each request; one request of five is a POST. Beside them
+figures. A visitor who is more than a second late leaves out what it missed, so that a slow machine is not run over; how many those are is counted, too.
+Three of four visitors keep their connection, the fourth makes a new one for each request; one request of five is a POST. Beside them
 there may be slow requests, always some in flight, and uploads that take their time.
 
 On its own it prints what it counted: load.py --name app.prod.test --address 10.89.0.2 --authority root.crt --seconds 60
@@ -54,6 +55,7 @@ class Result:
     releases: Counter = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     times: list[tuple[float, float]] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def requests(self) -> int:
@@ -70,7 +72,8 @@ class Result:
     def line(self) -> str:
         kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
         times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
-        return f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second ({kinds}), {len(self.failures)} failed, {times}"
+        left_out = f", {self.left_out} left out by visitors who were late" if self.left_out else ""
+        return f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second ({kinds}), {len(self.failures)} failed, {times}{left_out}"
 
     def first_failures(self, most: int = 10) -> str:
         return "\n".join(f"{one.moment:8.2f} s  {one.kind}: {one.request}: {one.reason}" for one in self.failures[:most])
@@ -174,8 +177,14 @@ class Load:
         kind = "new" if number % 4 == 3 else "kept"
         period = self.visitors / self.rate
         connection: Connection | None = None
-        for turn in itertools.count():
+        turn = -1
+        while True:
+            turn += 1
             due = self.result.began + (turn + number / self.visitors) * period
+            if (late := time.monotonic() - due) > 1:
+                turn += int(late / period)
+                self.result.left_out += int(late / period)
+                continue
             while (left := due - time.monotonic()) > 0 and not self.over.is_set():
                 await asyncio.sleep(min(left, 0.2))
             if self.over.is_set():
