@@ -73,7 +73,8 @@ class Result:
         kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
         times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
         left_out = f", {self.left_out} left out by visitors who were late" if self.left_out else ""
-        return f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second ({kinds}), {len(self.failures)} failed, {times}{left_out}"
+        pace = f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second"
+        return f"{pace} ({kinds}), {len(self.failures)} failed, {times}{left_out}"
 
     def first_failures(self, most: int = 10) -> str:
         return "\n".join(f"{one.moment:8.2f} s  {one.kind}: {one.request}: {one.reason}" for one in self.failures[:most])
