@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache/test-logs"
 SKIPPED = 77
+SOAK = 8  # times as long may a step take with --soak
 TAIL = 80  # lines of a failed step's log that are shown
 CORES = ("2.19", "2.21")  # the oldest and the newest ansible-core that is supported
 WITH_BOTH_CORES = ("valkey",)  # scenarios that run again with the one that is not in .venv
@@ -118,8 +119,8 @@ def environment() -> dict[str, str]:
 class Runner:
     """Runs steps, as many at a time as there are lanes."""
 
-    def __init__(self, lanes: int, env: dict[str, str], total: int):
-        self.lanes, self.env, self.total = lanes, env, total
+    def __init__(self, lanes: int, env: dict[str, str], total: int, patience: int = 1):
+        self.lanes, self.env, self.total, self.patience = lanes, env, total, patience
         self.processes: set[subprocess.Popen] = set()
         self.results: dict[str, tuple[str, float]] = {}
         self.printing = threading.Lock()
@@ -161,11 +162,11 @@ class Runner:
             )  # fmt: skip
             self.processes.add(process)
             try:
-                status = process.wait(step.minutes * 60)
+                status = process.wait(step.minutes * self.patience * 60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
-                output.write(f"\nended: it took longer than {step.minutes:g} minutes\n")
+                output.write(f"\nended: it took longer than {step.minutes * self.patience:g} minutes\n")
                 status = 124
             self.processes.discard(process)
         return {0: "passed", SKIPPED: "skipped"}.get(status, "failed"), time.monotonic() - started, log.read_text(errors="replace").splitlines()
@@ -208,7 +209,7 @@ def main() -> int:
 
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    runner = Runner(options.lanes, environment() | ({"STACK_SOAK": "1"} if options.soak else {}), len(todo))
+    runner = Runner(options.lanes, environment() | ({"STACK_SOAK": "1"} if options.soak else {}), len(todo), SOAK if options.soak else 1)
     runner.run([step for step in todo if step.fast])
     slow = [step for step in todo if not step.fast]
     if slow and runner.named("failed"):

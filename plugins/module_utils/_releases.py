@@ -161,6 +161,11 @@ class Releases:
             with contextlib.suppress(SwitchError, EngineError):
                 self._start_singletons(live)
 
+    def expected(self) -> None:
+        """Fails when the switch does not know a process of this release: better before anything starts than after."""
+        if self.switch and self.app.backends and not self.check:
+            self.switch.places(self._backends())
+
     def hand_over(self) -> None:
         """What must not run twice stops in every other release. A reboot before the new one is live starts it again: that is what `always` means."""
         others = [m for m in self.observe() if m.release != self.app.release and m.process in self.app.singletons and m.running]

@@ -138,6 +138,7 @@ class Call:
     def started(self) -> dict[str, Any]:
         if not self.resume:
             self.releases.settle()
+            self.releases.expected()
         if self.spec["overlapping"]:
             pending = self._up(self.spec["overlapping"])
             if pending:

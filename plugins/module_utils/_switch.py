@@ -131,24 +131,25 @@ class Switch:
     def __init__(self, ask: Ask, state_path: str, clock: Callable[[], float], sleep: Callable[[float], None]):
         self.ask, self.state_path, self.clock, self.sleep = ask, state_path, clock, sleep
 
-    def places(self, backends: Iterable[str]) -> dict[str, list[Place]]:
+    def places(self, backends: Iterable[str], new: bool = False) -> dict[str, list[Place]]:
+        """By backend, its places. new: the switch need not know all of them."""
         found: dict[str, list[Place]] = {backend: [] for backend in backends}
         for place in parse_places(self.ask(["show servers state"])):
             if place.backend in found:
                 found[place.backend].append(place)
         missing = sorted(backend for backend, places in found.items() if not places)
-        if missing:
+        if missing and not new:
             raise SwitchError(f"the switch does not know {', '.join(missing)}; site.yml gives it the processes of the inventory")
         return found
 
     def serves(self, wanted: Mapping[str, Sequence[Upstream]]) -> bool:
         """Whether these containers, and no others, take the requests."""
-        places = self.places(wanted)
+        places = self.places(wanted, new=True)
         return all({place.name for place in places[backend] if place.ready} == {one.name for one in ups} for backend, ups in wanted.items())
 
     def leads(self, wanted: Mapping[str, Sequence[Upstream]]) -> bool:
         """Whether the requests are led to these containers and to no others, well or not."""
-        places = self.places(wanted)
+        places = self.places(wanted, new=True)
         return all({place.name for place in places[backend] if place.open} == {one.name for one in ups} for backend, ups in wanted.items())
 
     def turn(self, wanted: Mapping[str, Sequence[Upstream]]) -> float:
@@ -204,7 +205,7 @@ class Switch:
 
     def in_flight(self, backends: Iterable[str]) -> int:
         """Requests that drained containers still work on."""
-        places = self.places(backends)
+        places = self.places(backends, new=True)
         counters = parse_counters(self.ask(["show stat"]))
         drained = [place for group in places.values() for place in group if place.draining]
         return sum(counters.get((place.backend, place.slot), {}).get("current", 0) for place in drained)
@@ -219,7 +220,7 @@ class Switch:
         """Take what is drained out of service, so that its containers may go. Requests that were cut off by that."""
         cut = self.in_flight(backends)
         commands = []
-        for places in self.places(backends).values():
+        for places in self.places(backends, new=True).values():
             for place in places:
                 if place.draining and place.used:
                     where = f"{place.backend}/{place.slot}"

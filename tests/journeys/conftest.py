@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 # With the import mode of this project a test does not see the files beside it.
 sys.path.insert(0, str(Path(__file__).parent))
 import journey_images  # noqa: E402  # found by the line above
+from journey_fleet import Fleet  # noqa: E402
 from journey_support import FIGURES, Host, Stack, command  # noqa: E402
 
 
@@ -67,3 +69,16 @@ def bookworm(archive):
     stack = stack_on("bookworm", archive, "seaweedfs")
     yield stack
     stack.host.remove()
+
+
+@pytest.fixture(scope="module")
+def bare_fleet(images, archive):
+    """Three Debian 13 hosts whose engine is there already, because it is not what is tested on them."""
+    edge, *apps = (Host(f"releases-{name}", "trixie", ("--seed", "--engine")) for name in ("edge", "app1", "app2"))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(Host.start, [edge, *apps]))
+    fleet = Fleet(edge, "seaweedfs", archive, apps={"app1": apps[0], "app2": apps[1]})
+    fleet.fill_in()
+    yield fleet
+    for host in fleet.hosts.values():
+        host.remove()

@@ -81,9 +81,16 @@ class Host:
     def address(self) -> str:
         return self.variables["ansible_host"]
 
-    def ssh(self, script: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def _words(self, script: str) -> list[str]:
         options = shlex.split(self.variables["ansible_ssh_common_args"])
-        return command("ssh", "-i", self.variables["ansible_ssh_private_key_file"], *options, f"root@{self.address}", script, check=check, timeout=timeout)
+        return ["ssh", "-i", self.variables["ansible_ssh_private_key_file"], *options, f"root@{self.address}", script]
+
+    def ssh(self, script: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return command(*self._words(script), check=check, timeout=timeout)
+
+    def background(self, script: str) -> subprocess.Popen[str]:
+        """A script that goes on; the caller reads its output and ends it."""
+        return subprocess.Popen(self._words(script), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def sh(self, script: str, **options: Any) -> str:
         return self.ssh(script, **options).stdout.strip()
@@ -212,6 +219,15 @@ class Stack:
     def folder(self) -> Path:
         return self.host.folder / "inventory"
 
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """By their name in the inventory."""
+        return {"app1": self.host}
+
+    def members(self, group: str) -> list[str]:
+        """The hosts of a group of the inventory."""
+        return [] if group in ("minio", "seaweedfs") and group != self.s3 else list(self.hosts)
+
     def fill_in(self) -> None:
         """As a user does it: copy inventories/prod, replace every CHANGE_ME; and say what a place without registry needs."""
         if self.folder.exists():
@@ -220,9 +236,9 @@ class Stack:
             return
         shutil.copytree(ROOT / "inventories/prod", self.folder)
         hosts = yaml.safe_load((self.folder / "hosts.yml").read_text())["all"]
-        hosts["hosts"]["app1"] = self.host.variables
-        groups = hosts["children"]
-        groups["minio"]["hosts"], groups["seaweedfs"]["hosts"] = ({}, {"app1": {}}) if self.s3 == "seaweedfs" else ({"app1": {}}, {})
+        hosts["hosts"] = {name: host.variables for name, host in self.hosts.items()}
+        for group, entry in hosts["children"].items():
+            entry["hosts"] = {name: {} for name in self.members(group)}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": hosts}, sort_keys=False))
         values = yaml.safe_load((self.folder / "group_vars/prod.yml").read_text())
         values |= {"stack_domain": DOMAIN, "stack_tls": "internal", "stack_tls_internal_in_prod": True, "stack_image_source": "build"}
@@ -255,9 +271,13 @@ class Stack:
             self.values = before
             self.save()
 
+    @property
+    def title(self) -> str:
+        return self.host.suite
+
     def play(self, title: str, *args: str, **options: Any) -> Run:
         self.save()
-        return play(f"{self.host.suite}: {title}", "-i", str(self.folder), *args, **options)
+        return play(f"{self.title}: {title}", "-i", str(self.folder), *args, **options)
 
     # -- seen from outside ---------------------------------------------------------------------------------------------------
 
@@ -344,8 +364,9 @@ def play(
     kill: Callable[[str], bool] | None = None,
     delay: float = 0,
     timeout: float = 1800,
+    watch: Callable[[str], object] | None = None,
 ) -> Run:
-    """ansible-playbook of this checkout, from its folder. `kill` sees each line; where it says yes, after `delay` seconds
+    """ansible-playbook of this checkout, from its folder. `watch` sees each line of its output. So does `kill`; where it says yes, after `delay` seconds
     the run and all its processes are killed."""
     words = [str(ROOT / ".venv/bin/ansible-playbook"), *args, playbook]
     began = time.monotonic()
@@ -359,8 +380,8 @@ def play(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    watch = threading.Timer(timeout, end)
-    watch.start()
+    limit = threading.Timer(timeout, end)
+    limit.start()
     (CACHE / "runs").mkdir(parents=True, exist_ok=True)
     log = (CACHE / "runs" / (re.sub(r"[^a-z0-9]+", "-", title.lower()) + ".log")).open("w", buffering=1)
     log.write(f"$ {shlex.join(words)}\n")
@@ -368,12 +389,14 @@ def play(
         for line in process.stdout:
             lines.append(line)
             log.write(line)
+            if watch:
+                watch(line)
             if kill and not killed.is_set() and kill(line):
                 killed.set()
                 threading.Timer(delay, end).start()
         rc = process.wait()
     finally:
-        watch.cancel()
+        limit.cancel()
         log.close()
         end()
     run = Run(title, rc, "".join(lines), time.monotonic() - began, killed.is_set() and rc == -signal.SIGKILL)

@@ -563,6 +563,16 @@ def test_a_web_process_that_only_the_new_release_has_does_not_keep_the_others_fr
     assert (shop.there(), shop.serving(), haproxy.serving("shop-api")) == (["old-web"], ["old-web"], [])
 
 
+def test_a_web_process_that_the_switch_does_not_know_is_refused_before_anything_starts_and_can_be_taken_back(shop):
+    shop.lives("old", "web")
+    shop.backends = {**WEB, "api": {"name": "shop-api", "port": 80, "health": ""}}
+    with pytest.raises(SwitchError, match="the switch does not know shop-api"):
+        shop.run("new").expected()
+    shop.put("new", "web", "api")
+    shop.run("new").take_back()
+    assert (shop.there(), shop.serving()) == (["old-web"], ["old-web"])
+
+
 def test_where_the_old_release_cannot_serve_any_more_the_new_one_is_left_serving(shop):
     shop.lives("old", "web")
     shop.put("new", "web")

@@ -1,0 +1,104 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong with a release: how it is brought about, and what the run must say."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import yaml
+from journey_fleet import Fleet
+from journey_support import ROOT
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """change: of the inventory, taken back afterwards. watch: sees the run's lines. said: regular expressions that its output must match.
+
+    lost: a host that cannot be reached until `after` has mended it. crash: the release dies while it serves, which costs the requests that it has.
+    """
+
+    name: str
+    said: tuple[str, ...]
+    change: Callable[[Fleet], None] = nothing
+    watch: Callable[[Fleet, str], None] = nothing
+    after: Callable[[Fleet], None] = nothing
+    lost: str = ""
+    crash: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def begins(line: str, task: str) -> bool:
+    return line.startswith("TASK [") and f": {task}" in line
+
+
+def stages() -> list[str]:
+    """Names of the tasks of a deploy up to the application's name, as ansible-playbook prints them."""
+    tasks = yaml.safe_load((ROOT / "roles/app/tasks/deploy.yml").read_text())
+    names = [task["name"] for outer in tasks for task in [*([outer] if "block" not in outer else []), *outer.get("block", [])]]
+    return [name.split(" {{")[0] for name in names]
+
+
+def unhealthy(fleet: Fleet) -> None:
+    fleet.process("web")["health"] |= {"command": ["false"], "start_period": 1, "retries": 2}
+
+
+def crash(fleet: Fleet, line: str) -> None:
+    if begins(line, "Watch the release"):
+        (new,) = [box for box in fleet.processes("app2") if box.service == "web" and box.release != fleet.live()]
+        fleet.apps["app2"].sh(f"kill -KILL {new.pid}")
+
+
+def wrong_command(fleet: Fleet) -> None:
+    fleet.process("web")["command"] = ["gunicorn", "--no-such-option"]
+
+
+def missing_variable(fleet: Fleet) -> None:
+    fleet.app["env"]["REDIS_URL"] = ""
+
+
+def version(number: str, **migration: int) -> Callable[[Fleet], None]:
+    def change(fleet: Fleet) -> None:
+        fleet.app["version"] = number
+        fleet.app["migration"] |= migration
+
+    return change
+
+
+def schema_back(fleet: Fleet) -> None:
+    """What the hanging version had done before it hung is none of the live version's business."""
+    fleet.host.sql("ALTER TABLE items DROP COLUMN IF EXISTS price; UPDATE alembic_version SET version_num = '0003'")
+
+
+def unknown_backend(fleet: Fleet) -> None:
+    fleet.app["processes"].append(copy.deepcopy(fleet.process("web")) | {"name": "admin", "routes": []})
+
+
+def cut(task: str) -> Callable[[Fleet, str], None]:
+    return lambda fleet, line: fleet.cut("app2") if begins(line, task) else None
+
+
+def mend(fleet: Fleet) -> None:
+    fleet.mend("app2")
+
+
+FAULTS = [
+    Fault("unhealthy", (r"web-1 .*unhealthy", r"last lines of prod-example-\S+-web-1"), unhealthy),
+    Fault("crash in the observation time", (r"after the switch prod-example-\S+-web-1 is exited", r"last lines of"), Fleet.renew, crash, crash=True),
+    Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
+    Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),
+    Fault("image not found", (r"longshore\.test/example:9\.9\.9",), version("9.9.9")),
+    Fault("migration fails", (r'invalid input syntax for type integer: "nothing"',), version("1.1.0")),
+    Fault("migration hangs", (r"did not end within 15 s",), version("1.2.0", timeout=15), after=schema_back),
+    Fault("the switch does not know a process", (r"the switch does not know example-admin",), unknown_backend),
+    Fault("host out of reach before the start", (r"app2.*UNREACHABLE|UNREACHABLE.*app2",), Fleet.renew, cut("Know the stack"), mend, lost="app2"),
+    Fault("host out of reach after the start", (r"Not reached: app2; the next run clears up there",), Fleet.renew, cut("Hand over"), mend, lost="app2"),
+]

@@ -1,0 +1,214 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A proxy host with the data services, two application hosts, and what can be seen of the releases on them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from journey_support import PATIENCE, Box, Host, Run, Stack, command
+from load import Load
+
+PROCESSES = {"app1": ["beat", "web", "worker"], "app2": ["web", "worker"]}
+APP = "/opt/prod/apps/example"
+ASK_SWITCH = """python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.connect("/var/lib/prod/switch/run/admin.sock"); s.sendall(b"show stat\\n")
+print(b"".join(iter(lambda: s.recv(65536), b"")).decode())'"""
+# As a firewall or a broken cable does it, but at once; what the host serves goes on. From outside, because nobody gets in.
+CUT = "iptables -{verb} INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
+
+
+@dataclass
+class Fleet(Stack):
+    """The production inventory over three hosts; deploys are made quick where that does not change what is tested."""
+
+    apps: dict[str, Host] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return "fleet"
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        return {"edge": self.host, **self.apps}
+
+    def members(self, group: str) -> list[str]:
+        return [name for name in super().members(group) if group == "prod" or (name in self.apps) == (group == "app")]
+
+    def fill_in(self) -> None:
+        for host in self.hosts.values():
+            host.variables["stack_address"] = host.address
+        super().fill_in()
+        self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15}
+        self.app.update({"deploy": {"observe": 5, "drain": 10, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
+        self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
+        for name in ("worker", "beat"):
+            self.process(name)["health"]["interval"] = 4
+        self.save()
+
+    # -- what a user does ----------------------------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Another value of a variable makes another release."""
+        self.app["env"]["RENEWED"] = int(self.app["env"].get("RENEWED", 0)) + 1
+
+    def deploy(self, title: str, *args: str, **options: Any) -> Run:
+        return self.play(title, *args, playbook="playbooks/deploy.yml", **options)
+
+    def rollback(self, title: str, *args: str, **options: Any) -> Run:
+        return self.play(title, *args, playbook="playbooks/rollback.yml", **options)
+
+    def load(self, **options: Any) -> Load:
+        return Load("app.prod.test", self.host.address, self.authority(), **options)
+
+    # -- what happens to hosts -----------------------------------------------------------------------------------------------
+
+    def cut(self, name: str) -> None:
+        """SSH to this host is cut, also what is connected."""
+        command("docker", "exec", self.apps[name].name, "sh", "-c", CUT.format(verb="I"))
+
+    def mend(self, name: str) -> None:
+        command("docker", "exec", self.apps[name].name, "sh", "-c", f"while {CUT.format(verb='D')}; do :; done 2>/dev/null")
+
+    # -- what there is -------------------------------------------------------------------------------------------------------
+
+    def processes(self, name: str) -> list[Box]:
+        """The containers of the application on a host, of whatever release."""
+        return [box for box in self.apps[name].containers().values() if box.name.startswith("prod-example-")]
+
+    def live(self) -> str:
+        """The release that is recorded as live, on all hosts the same."""
+        found = {name: host.sh(f"basename $(readlink {APP}/live)") for name, host in self.apps.items()}
+        assert len(set(found.values())) == 1, found
+        return found["app1"]
+
+    def settled(self) -> str:
+        """Each host runs the live release, all its processes, well, and nothing else; the visitors get it."""
+        release = self.live()
+
+        def wrong() -> list[str]:
+            found = {name: self.processes(name) for name in self.apps}
+            return [
+                f"{name}: {[(box.name, box.state, box.health) for box in there]}"
+                for name, there in found.items()
+                if sorted(box.service for box in there) != PROCESSES[name] or any(box.release != release or not box.well for box in there)
+            ]
+
+        # A process that has just been started again needs a moment for its first health check.
+        end = time.monotonic() + PATIENCE / 5
+        while (ill := wrong()) and time.monotonic() < end:
+            time.sleep(1)
+        assert not ill, f"live is {release}, but {ill}"
+        web = self.web()
+        assert {web.get("/version").json["release"] for _look in range(6)} == {release}
+        return release
+
+    def served(self) -> dict[str, int]:
+        """Requests that the switch of each host has led to the application since it started."""
+        tables = {name: csv.DictReader(host.sh(ASK_SWITCH).lstrip("# ").splitlines()) for name, host in self.apps.items()}
+        return {name: sum(int(row["stot"]) for row in rows if (row["pxname"], row["svname"]) == ("example-web", "BACKEND")) for name, rows in tables.items()}
+
+    def lease_has_ended(self) -> bool:
+        """By itself, or because its run gave it back."""
+        return json.loads(self.apps["app1"].sh(f"cat {APP}/lease.json")).get("expires", 0) < time.time()
+
+    def gap(self, since: int) -> float:
+        """Seconds of the longest pause between two ticks of beat that were sent after this one; no period has two of them."""
+        assert self.host.sql(f"SELECT period FROM ticks WHERE id > {since} GROUP BY period HAVING count(*) > 1") == ""
+        pause = "extract(epoch FROM period - lag(period) OVER (ORDER BY period))"
+        return float(self.host.sql(f"SELECT coalesce(max(pause), 0) FROM (SELECT {pause} AS pause FROM ticks WHERE id > {since}) AS pauses"))
+
+    def last_tick(self) -> int:
+        return int(self.host.sql("SELECT coalesce(max(id), 0) FROM ticks"))
+
+
+class Stream:
+    """Lines that a script prints on every application host, from the beginning of the block to its end."""
+
+    def __init__(self, fleet: Fleet, script: str):
+        self.hosts, self.script = fleet.apps, script
+        self.lines: list[tuple[str, str]] = []
+        self.watchers: list[subprocess.Popen] = []
+
+    def __enter__(self) -> Stream:
+        for name, host in self.hosts.items():
+            watcher = host.background(f"echo; {self.script}")
+            self.watchers.append(watcher)
+            # The empty line says that the script has begun.
+            assert watcher.stdout.readline() == "\n"
+            threading.Thread(target=self._read, args=(name, watcher), daemon=True).start()
+        return self
+
+    def _read(self, name: str, watcher: subprocess.Popen) -> None:
+        for line in watcher.stdout:
+            self.lines.append((name, line.strip()))
+
+    def __exit__(self, *_: object) -> None:
+        for watcher in self.watchers:
+            watcher.kill()
+            watcher.wait()
+
+
+class Lookout(Stream):
+    """Counts the running containers of a process several times a second."""
+
+    def __init__(self, fleet: Fleet, process: str):
+        super().__init__(fleet, f"while sleep 0.4; do docker ps -q --filter label=stack.longshore.process={process} | wc -l; done")
+
+    @property
+    def looks(self) -> list[int]:
+        """How many there were on the whole fleet, at each look."""
+        now: dict[str, int] = {}
+        return [sum(now.values()) for name, line in self.lines if not now.update({name: int(line)})]
+
+
+class Diary(Stream):
+    """Which worker was handed a task and which one has done it, by what they log, also of those that are gone by now."""
+
+    def __init__(self, fleet: Fleet):
+        label = "--filter label=stack.longshore.process=worker"
+        follow = 'follow() { docker logs --follow --since 1s $1 2>&1 | grep --line-buffered -e received -e "job done" | sed -u "s/^/$1 /"; }'
+        begin = f"for one in $(docker ps -q --no-trunc {label}); do follow $one & done"
+        super().__init__(
+            fleet, f"{follow}; {begin}; docker events --filter event=start {label} --format '{{{{.ID}}}}' | while read -r one; do follow $one & done; wait"
+        )
+
+    def who(self, word: str, task: str) -> list[str]:
+        """Ids of the containers whose lines about this task have the word."""
+        return [line.split()[0] for _name, line in list(self.lines) if task in line and word in line]
+
+
+class Tasks:
+    """Numbered tasks, sent one after the other from the beginning of the block to its end, and at least so many."""
+
+    def __init__(self, fleet: Fleet, least: int):
+        self.web, self.least = fleet.web(), least
+        self.sent: list[str] = []
+        self.refused: list[str] = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+
+    def send(self, n: int, seconds: float = 0) -> str:
+        answer = self.web.ask("POST", "/jobs", {"n": n, "seconds": seconds})
+        if answer.status != 202:
+            self.refused.append(f"task {n}: status {answer.status} {answer.body[:200]!r}")
+            return ""
+        self.sent.append(answer.json["id"])
+        return self.sent[-1]
+
+    def _send(self) -> None:
+        while not self.over.wait(0.3) or len(self.sent) < self.least:
+            self.send(len(self.sent) + 1)
+
+    def __enter__(self) -> Tasks:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join(PATIENCE)

@@ -1,0 +1,289 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Visitors of the example application: so many requests a second, each of them counted, none of them tried again.
+
+    with Load("app.prod.test", "10.89.0.2", authority) as load:
+        ...
+    assert load.result.failures == []
+
+Requests are due at fixed moments, whatever became of those before, and their time counts from that moment: a server that stalls is seen in the
+figures. A visitor who is more than a second late leaves out what it missed, so that a slow machine is not run over; how many those are is counted, too.
+Three of four visitors keep their connection, the fourth makes a new one for each request; one request of five is a POST. Beside them
+there may be slow requests, always some in flight, and uploads that take their time.
+
+On its own it prints what it counted: load.py --name app.prod.test --address 10.89.0.2 --authority root.crt --seconds 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import ssl
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TIMEOUT = 40.0
+UPLOAD_BYTES = 100_000
+ITEMS = 20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that was not answered as it should be. moment: seconds since the load began."""
+
+    moment: float
+    kind: str
+    request: str
+    reason: str
+
+
+@dataclass
+class Result:
+    """What became of all requests. Statuses by kind of visitor; releases by the answers of /version."""
+
+    began: float = 0.0
+    seconds: float = 0.0
+    statuses: dict[str, Counter] = field(default_factory=dict)
+    releases: Counter = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    times: list[tuple[float, float]] = field(default_factory=list)
+    left_out: int = 0
+
+    @property
+    def requests(self) -> int:
+        return sum(counter.total() for counter in self.statuses.values())
+
+    def count(self, kind: str) -> int:
+        return self.statuses.get(kind, Counter()).total()
+
+    def percentile(self, share: float, first: float = 0.0, last: float = float("inf")) -> float:
+        """Milliseconds that this share of the short requests took at most, of those that were due between two moments."""
+        times = sorted(took for due, took in self.times if first <= due <= last)
+        return 1000 * times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
+
+    def line(self) -> str:
+        kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
+        times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
+        left_out = f", {self.left_out} left out by visitors who were late" if self.left_out else ""
+        pace = f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second"
+        return f"{pace} ({kinds}), {len(self.failures)} failed, {times}{left_out}"
+
+    def first_failures(self, most: int = 10) -> str:
+        return "\n".join(f"{one.moment:8.2f} s  {one.kind}: {one.request}: {one.reason}" for one in self.failures[:most])
+
+
+class Connection:
+    """HTTP/1.1 on one TLS connection, as plain as can be."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str):
+        self.reader, self.writer, self.name = reader, writer, name
+
+    @property
+    def usable(self) -> bool:
+        """Not closed by the server meanwhile, as far as a client can know before it sends."""
+        return not (self.reader.at_eof() or self.writer.is_closing())
+
+    async def ask(self, method: str, path: str, body: bytes, keep: bool, pieces: int = 1) -> tuple[int, bytes]:
+        kept = "keep-alive" if keep else "close"
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self.name}\r\nConnection: {kept}\r\nAccept: */*\r\n"
+        if method != "GET":
+            head += f"Content-Type: application/{'json' if method == 'POST' else 'octet-stream'}\r\nContent-Length: {len(body)}\r\n"
+        self.writer.write(head.encode() + b"\r\n")
+        size = len(body) // pieces + 1
+        for start in range(0, len(body), size):
+            if start:
+                await asyncio.sleep(0.25)
+            self.writer.write(body[start : start + size])
+            await self.writer.drain()
+        return await self._answer()
+
+    async def _answer(self) -> tuple[int, bytes]:
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines[1:])}
+        if headers.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int((await self.reader.readline()).split(b";")[0], 16):
+                body += (await self.reader.readexactly(size + 2))[:-2]
+            await self.reader.readline()
+        else:
+            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        if headers.get("connection", "").lower() == "close":
+            self.close()
+        return int(lines[0].split()[1]), body
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Load:
+    """Visitors in a thread of their own, from the beginning of the block to its end."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        authority: Path,
+        rate: float = 200,
+        visitors: int = 20,
+        slow: int = 0,
+        uploads: int = 0,
+        port: int = 443,
+    ):
+        self.name, self.address, self.port = name, address, port
+        self.rate, self.visitors, self.slow, self.uploads = rate, visitors, slow, uploads
+        self.context = ssl.create_default_context(cafile=str(authority))
+        self.result = Result()
+        self.items: list[int] = []
+        self.over = threading.Event()
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._all()), daemon=True)
+
+    def __enter__(self) -> Load:
+        self.thread.start()
+        self.ready.wait(60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join(2 * TIMEOUT)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the load began."""
+        return time.monotonic() - self.result.began
+
+    async def _all(self) -> None:
+        self.result.began = time.monotonic()
+        streams = [self._visitor(number) for number in range(self.visitors)]
+        streams += [self._stream("slow", lambda _number: ("GET", "/slow?seconds=5", b"")) for _one in range(self.slow)]
+        streams += [self._stream("upload", lambda number, one=one: _upload(one, number)) for one in range(self.uploads)]
+        for number in range(ITEMS):
+            await self._request("first", "POST", "/items", json.dumps({"name": f"load {number}"}).encode())
+        # Those were preparation; what is measured begins now.
+        self.result.began = time.monotonic()
+        self.ready.set()
+        await asyncio.gather(*streams)
+        self.result.seconds = self.now
+
+    async def _visitor(self, number: int) -> None:
+        """Requests at their moments, all visitors evenly spread."""
+        kind = "new" if number % 4 == 3 else "kept"
+        period = self.visitors / self.rate
+        connection: Connection | None = None
+        turn = -1
+        while True:
+            turn += 1
+            due = self.result.began + (turn + number / self.visitors) * period
+            if (late := time.monotonic() - due) > 1:
+                turn += int(late / period)
+                self.result.left_out += int(late / period)
+                continue
+            while (left := due - time.monotonic()) > 0 and not self.over.is_set():
+                await asyncio.sleep(min(left, 0.2))
+            if self.over.is_set():
+                break
+            if connection and not connection.usable:
+                connection.close()
+                connection = None
+            connection = await self._request(kind, *self._next(turn * self.visitors + number), connection, due, kind == "kept")
+        if connection:
+            connection.close()
+
+    def _next(self, number: int) -> tuple[str, str, bytes]:
+        # A step of its own for each visitor, or all POSTs would come from one in five of them.
+        turn = (number + number // self.visitors) % 5
+        if turn == 0:
+            return "POST", "/items", b'{"name": "load"}'
+        if turn == 1 and self.items:
+            return "GET", f"/items/{self.items[number % len(self.items)]}", b""
+        return "GET", "/version", b""
+
+    async def _stream(self, kind: str, make: Callable[[int], tuple[str, str, bytes]]) -> None:
+        for number in itertools.count():
+            if self.over.is_set():
+                return
+            await self._request(kind, *make(number))
+            await asyncio.sleep(0.05)
+
+    async def _request(
+        self, kind: str, method: str, path: str, body: bytes, connection: Connection | None = None, due: float = 0.0, keep: bool = False
+    ) -> Connection | None:
+        """One request, counted; the connection if it may be used again."""
+        due = due or time.monotonic()
+        connections = [connection] if connection else []
+        statuses = self.result.statuses.setdefault(kind, Counter())
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                if not connections:
+                    connections.append(await self._connect())
+                status, answer = await connections[0].ask(method, path, body, keep, pieces=4 if kind == "upload" else 1)
+        except (OSError, EOFError, ValueError, IndexError, ssl.SSLError) as error:
+            # Also a time-out, which is an OSError.
+            statuses["broken"] += 1
+            self._failed(kind, f"{method} {path}", f"{type(error).__name__} {error}".strip(), due)
+            keep = False
+        else:
+            statuses[status] += 1
+            if status != (200 if method == "GET" else 201):
+                self._failed(kind, f"{method} {path}", f"status {status} {answer[:80]!r}", due)
+            else:
+                self._learn(kind, path, answer)
+            if kind in ("kept", "new"):
+                self.result.times.append((due - self.result.began, time.monotonic() - due))
+        if keep and connections[0].usable:
+            return connections[0]
+        for one in connections:
+            one.close()
+        return None
+
+    def _learn(self, kind: str, path: str, answer: bytes) -> None:
+        if path == "/version":
+            self.result.releases[json.loads(answer)["release"]] += 1
+        elif kind == "first":
+            self.items.append(json.loads(answer)["id"])
+
+    def _failed(self, kind: str, request: str, reason: str, due: float) -> None:
+        self.result.failures.append(Failure(round(due - self.result.began, 2), kind, request, reason))
+
+    async def _connect(self) -> Connection:
+        reader, writer = await asyncio.open_connection(self.address, self.port, ssl=self.context, server_hostname=self.name)
+        return Connection(reader, writer, self.name)
+
+
+def _upload(stream: int, number: int) -> tuple[str, str, bytes]:
+    return "PUT", f"/files/load-{stream}-{number % 10}.bin", bytes([number % 256]) * UPLOAD_BYTES
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--name", required=True, help="host name of the application")
+    parser.add_argument("--address", required=True, help="where to connect to, whatever the name resolves to")
+    parser.add_argument("--authority", type=Path, required=True, help="the certificate authority to trust, the only one")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=200, help="requests per second of all visitors (default: %(default)s)")
+    parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--slow", type=int, default=0, help="requests of 5 seconds that are always in flight")
+    parser.add_argument("--uploads", type=int, default=0, help="uploads that are always in flight")
+    parser.add_argument("--port", type=int, default=443)
+    options = vars(parser.parse_args())
+    seconds = options.pop("seconds")
+    with Load(**options) as load, contextlib.suppress(KeyboardInterrupt):
+        time.sleep(seconds)
+    result = load.result
+    print(result.line())
+    facts = {"statuses": result.statuses, "releases": result.releases, "p50_ms": result.percentile(0.5), "p99_ms": result.percentile(0.99)}
+    print(json.dumps(facts, default=str, indent=1))
+    print(result.first_failures(50))
+    return 1 if result.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
