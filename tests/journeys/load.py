@@ -130,7 +130,7 @@ class Load:
         self,
         name: str,
         address: str,
-        authority: Path,
+        authority: Path | None,
         rate: float = 200,
         visitors: int = 20,
         slow: int = 0,
@@ -139,7 +139,8 @@ class Load:
     ):
         self.name, self.address, self.port = name, address, port
         self.rate, self.visitors, self.slow, self.uploads = rate, visitors, slow, uploads
-        self.context = ssl.create_default_context(cafile=str(authority))
+        # Without an authority it is plain HTTP.
+        self.context = ssl.create_default_context(cafile=str(authority)) if authority else None
         self.result = Result()
         self.items: list[int] = []
         self.over = threading.Event()
@@ -254,7 +255,7 @@ class Load:
         self.result.failures.append(Failure(round(due - self.result.began, 2), kind, request, reason))
 
     async def _connect(self) -> Connection:
-        reader, writer = await asyncio.open_connection(self.address, self.port, ssl=self.context, server_hostname=self.name)
+        reader, writer = await asyncio.open_connection(self.address, self.port, ssl=self.context, server_hostname=self.name if self.context else None)
         return Connection(reader, writer, self.name)
 
 
