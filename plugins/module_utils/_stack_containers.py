@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import LA
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._image import Record, read_records
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
+from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import IMAGES_FILE, LOST, Roots
 
 OWN_SECRETS = "/etc/longshore/secrets"
@@ -104,7 +106,17 @@ def _remove(path: str) -> None:
 def brought_images(root: str) -> list[str]:
     """The images that the stack brought to this host, without those that another stack beside it has too."""
     others = {ref for path in _others(root) for ref in _records(path)}
-    return [ref for ref, record in _records(os.path.join(root, IMAGES_FILE)).items() if record.brought and ref not in others]
+    brought = [ref for ref, record in _records(os.path.join(root, IMAGES_FILE)).items() if record.brought and ref not in others]
+    return [*_release_images(root), *brought]
+
+
+def _release_images(root: str) -> list[str]:
+    """The names that the releases of the stack have given to their images; they keep an image from going."""
+    found = []
+    for path in sorted(glob(os.path.join(root, "apps", "*", "releases", "*", RELEASE_FILE))):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), open(path, encoding="utf-8") as file:
+            found.append(json.load(file)["image"]["name"])
+    return found
 
 
 def _others(root: str) -> list[str]:

@@ -142,3 +142,11 @@ def test_the_images_of_the_stack_are_those_that_it_brought_and_no_stack_beside_i
     (tmp_path / "s/images.json").write_text("{")
     assert brought_images(str(tmp_path / "s")) == []
     assert brought_images(str(tmp_path / "none")) == []
+
+
+def test_the_names_that_releases_gave_to_their_images_go_before_the_images(tmp_path):
+    for release, text in (("1-aa", '{"image": {"name": "longshore/s-shop:1-aa"}}'), ("2-bb", "cut sho")):
+        folder = tmp_path / "s/apps/shop/releases" / release
+        folder.mkdir(parents=True)
+        (folder / "release.json").write_text(text)
+    assert brought_images(str(tmp_path / "s")) == ["longshore/s-shop:1-aa"]
