@@ -194,6 +194,13 @@ class Releases:
             raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
         return dict(seen)
 
+    def fall_back(self) -> None:
+        """The release is ill while it serves: on this host requests go back at once, before anything else is taken back."""
+        live = self.marked()
+        if live not in ("", self.app.release):
+            with contextlib.suppress(SwitchError, EngineError):
+                self._lead(live, alone=False)
+
     def go_live(self) -> None:
         """The commit on this host. In an order in which a reboot at any moment leaves a release that serves, and no singleton twice."""
         there, before = self.observe(), self.marked()

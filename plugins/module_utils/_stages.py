@@ -161,7 +161,11 @@ class Call:
         until = self.resume.get("until") or self.clock() + float(watch["seconds"])
         slice_end, seen = self.clock() + SLICE_SECONDS, self.resume.get("seen", {})
         while True:
-            seen = self.releases.watch(seen, float(watch["failures"]))
+            try:
+                seen = self.releases.watch(seen, float(watch["failures"]))
+            except ReleaseError:
+                self.releases.fall_back()
+                raise
             if self.clock() >= until:
                 return {}
             if self.clock() >= slice_end:

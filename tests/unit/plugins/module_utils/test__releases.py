@@ -368,6 +368,14 @@ def test_a_container_that_dies_under_observation_is_an_error_with_its_last_words
         run.watch(seen, 5)
 
 
+def test_an_ill_release_loses_its_requests_at_once(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    shop.run("new").turn()
+    shop.run("new").fall_back()
+    assert (shop.serving(), shop.there()) == (["old-web"], ["new-web", "old-web"])
+
+
 def test_a_container_that_falls_ill_under_observation_is_an_error(shop):
     shop.put("new", "web")
     shop.docker.healthy_after["web"] = 1e9
