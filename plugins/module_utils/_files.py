@@ -58,7 +58,7 @@ class Folder:
         if self.check:
             yield
             return
-        os.makedirs(self.path, mode=self.mode, exist_ok=True)
+        make_directories(self.path, self.mode)
         handle = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -113,7 +113,8 @@ def make_directories(path: str, mode: int = 0o755) -> None:
     make_directories(os.path.dirname(path))
     masked = os.umask(0)
     try:
-        os.mkdir(path, mode)
+        with contextlib.suppress(FileExistsError):  # another run came first
+            os.mkdir(path, mode)
     finally:
         os.umask(masked)
 
