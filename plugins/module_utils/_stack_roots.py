@@ -88,7 +88,7 @@ class Roots:
                 )
         new = [path for path in self.paths if not marked(path)]
         for path in new:
-            Folder(path, check, mode=0o700 if path == self.secrets else 0o755).write(MARKER, f"{self.stack}\n".encode(), 0o644)
+            Folder(path, check, mode=0o700 if path == self.secrets else 0o755).write(MARKER, f"{self.stack}\n".encode(), 0o600)
         return new
 
     def used(self) -> bool:

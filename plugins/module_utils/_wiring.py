@@ -329,6 +329,10 @@ def addresses(view: View) -> dict[tuple[str, str], list[str]]:
     for service, facts in SERVICES.items():
         if view.hosts(service):
             found[(service, "")] = [f"{service}:{facts['port'][1]}"]
+    for proxy in view.hosts("proxy")[:1]:
+        ports = [int(view.at("proxy", "stack_http_port", 80))]
+        ports += [] if view.own("stack_tls", "internal") == "off" else [int(view.at("proxy", "stack_https_port", 443))]
+        found[(str(view.own("stack_proxy", "caddy")), "")] = [f"{view.address(proxy)}:{port}" for port in ports]
     return found
 
 

@@ -29,7 +29,7 @@ options:
       - V(switched) - the switch leads new requests to this release; the others are drained.
       - V(watched) - the release was looked at for O(watch) seconds, and nothing failed.
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
-      - V(retired) - requests in flight had O(spec.drain) seconds, then the other releases are stopped and removed, and what is too old is pruned.
+      - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
       - V(taken_back) - the release is removed, and the one that was live serves again.
       - V(recalled) - an earlier release is looked up, RV(release) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
