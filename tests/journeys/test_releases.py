@@ -213,7 +213,7 @@ def test_the_next_good_deploy_works_and_a_second_one_at_the_same_time_is_refused
     thread = threading.Thread(target=lambda: second.append(fleet.deploy("a second deploy meanwhile")))
 
     def watch(line: str) -> None:
-        if begins(line, "Start the release"):
+        if begins(line, "Start the new release"):
             thread.start()
 
     before = fleet.live()
