@@ -48,7 +48,7 @@ def stages() -> list[str]:
 
 
 def unhealthy(fleet: Fleet) -> None:
-    fleet.process("web")["health"] |= {"command": ["false"], "start_period": 1, "retries": 2}
+    fleet.process("web")["health"] |= {"path": "/nothing", "start_period": 1, "retries": 2}
 
 
 def crash(fleet: Fleet, line: str) -> None:

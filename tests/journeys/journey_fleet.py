@@ -47,6 +47,7 @@ class Fleet(Stack):
         self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15}
         self.app.update({"deploy": {"observe": 5, "drain": 10, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
         self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
+        self.process("worker")["stop_grace"] = 30
         for name in ("worker", "beat"):
             self.process(name)["health"]["interval"] = 4
         self.save()

@@ -170,6 +170,7 @@ def test_there_are_never_two_beats_and_no_tick_is_lost_for_longer_than_a_switch(
 
 @pytest.mark.parametrize("fault", some(FAULTS, 3, "faults"), ids=lambda fault: fault.name)
 def test_a_release_that_cannot_be_leaves_the_old_one_serving_everywhere(fleet, fault: Fault):
+    until(fleet.lease_has_ended, what="the end of the lease")
     old = fleet.settled()
     kept = {name: {box.id for box in fleet.processes(name)} for name in fleet.apps}
     with fleet.changed(), fleet.load(rate=60, slow=1) as load:
@@ -188,6 +189,7 @@ def test_a_release_that_cannot_be_leaves_the_old_one_serving_everywhere(fleet, f
         assert len(load.result.failures) < load.result.requests / 10, load.result.first_failures()
     else:
         assert load.result.failures == [], load.result.first_failures()
+    assert fleet.lease_has_ended(), "a run that came to its end gives the lease back"
     assert fleet.live() == old
     assert set(load.result.releases) - {old} == set() or fault.crash or fault.lost, load.result.releases
     for name in fleet.apps:
@@ -213,7 +215,7 @@ def test_the_next_good_deploy_works_and_a_second_one_at_the_same_time_is_refused
     thread = threading.Thread(target=lambda: second.append(fleet.deploy("a second deploy meanwhile")))
 
     def watch(line: str) -> None:
-        if begins(line, "Start the release"):
+        if begins(line, "Start the new release"):
             thread.start()
 
     before = fleet.live()
