@@ -133,7 +133,7 @@ def refused(service, command):
 @pytest.fixture
 def live(shop):
     """What the service would read if it were started again now."""
-    return lambda: (shop.path / "config/live.conf").read_bytes()
+    return (shop.path / "config/live.conf").read_bytes
 
 
 def test_files_that_a_service_refuses_do_not_wait_for_its_next_start(shop, live):

@@ -334,7 +334,6 @@ class TestTls:
             outcome = look(Probe("tls", kind="tls", host="127.0.0.1", port=port, timeout=0.3))
         assert outcome.reason == f"no answer within 0.3 s (TLS handshake with 127.0.0.1:{port} not complete)"
 
-
     def test_a_slow_target_is_good_when_it_may_take_so_long(self, authority):
         with serving_tls(authority, "good", pause=0.3) as port:
             outcome = look(Probe("tls", kind="tls", host="127.0.0.1", port=port, ca_path=str(authority / "ca.pem")))

@@ -468,7 +468,11 @@ def test_killed_in_the_middle_of_going_live_the_next_run_finishes(shop, monkeypa
     run = shop.run("new")
     run.hand_over()
     run.turn()
-    monkeypatch.setattr(shop.switch, "keep", lambda backends: (_ for _ in ()).throw(SwitchError("killed")))
+
+    def killed(backends):
+        raise SwitchError("killed")
+
+    monkeypatch.setattr(shop.switch, "keep", killed)
     with pytest.raises(SwitchError):
         run.go_live()
     monkeypatch.undo()
