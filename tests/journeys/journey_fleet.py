@@ -44,7 +44,7 @@ class Fleet(Stack):
         for host in self.hosts.values():
             host.variables["stack_address"] = host.address
         super().fill_in()
-        self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15}
+        self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15, "stack_wait_timeout": 90}
         self.app.update({"deploy": {"observe": 5, "drain": 10, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
         self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
         self.process("worker")["stop_grace"] = 30
