@@ -114,7 +114,7 @@ class Haproxy:
             (folder / name).mkdir(parents=True)
         (folder / "run").chmod(0o777)
         values = yaml.safe_load((ROOT / "roles/switch/defaults/main.yml").read_text())
-        backend = {"name": "shop-web", "port": 20001, "target": 8000, "health": "/", "places": 8}
+        backend = {"name": "shop-web", "switch_port": 20001, "port": 8000, "health": "/", "host": "", "places": 8}
         template = jinja2.Template((ROOT / "roles/switch/templates/haproxy.cfg.j2").read_text(), trim_blocks=True)
         (folder / "config/haproxy.cfg").write_text(template.render(**values, __switch_backends=[backend], __switch_data=folder) + "\n")
         volumes = [f"{folder}/config:/usr/local/etc/haproxy:ro", f"{folder}/run:/run/haproxy", f"{folder}/state:/var/lib/haproxy:ro"]

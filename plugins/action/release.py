@@ -12,7 +12,7 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_
 # What a stage is called when it is done; the others are not worth a line.
 SAID = {
     "started": "started in {seconds:.1f} s",
-    "handed_over": "singletons handed over in {seconds:.1f} s",
+    "taken_over": "took over what must not run twice in {seconds:.1f} s",
     "switched": "switched in {switch_seconds:.2f} s",
     "watched": "watched for {seconds:.0f} s, nothing failed",
     "live": "live",

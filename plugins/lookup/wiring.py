@@ -25,8 +25,8 @@ options:
       - V(release) - the release of the application O(of), for the module P(longshore.stack.release#module); needs O(secrets) and O(image).
       - V(recalled) - the same for a release that was made before; needs O(secrets) and O(record).
       - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
-      - V(backends) - the web processes that the switch leads requests to.
-      - V(switch_published) - the ports that the switch publishes on this host.
+      - V(backends) - the web processes that the switch leads requests to; may have O(served).
+      - V(switch_published) - the ports that the switch publishes on this host; may have O(served).
     type: str
     required: true
   of:
@@ -38,6 +38,11 @@ options:
   image:
     description: C(ref) and C(id) of the application's image, as the module P(longshore.stack.image#module) returns them.
     type: dict
+  served:
+    description: Web processes of the releases that are there, as the module P(longshore.stack.stack_roots#module) returns them.
+    type: list
+    elements: dict
+    default: []
   record:
     description: What the module P(longshore.stack.release#module) recalled.
     type: dict
@@ -81,8 +86,8 @@ class LookupModule(LookupBase):
             "published": lambda: _wiring.published(view, of),
             "secrets": lambda: _wiring.service_secrets(view, of, self.get_option("secrets"), self.get_option("uid")),
             "app": lambda: self._app(view, of),
-            "backends": lambda: _wiring.backends(view),
-            "switch_published": lambda: _wiring.switch_published(view),
+            "backends": lambda: _wiring.backends(view, self.get_option("served")),
+            "switch_published": lambda: _wiring.switch_published(view, self.get_option("served")),
             "deploy": lambda: deploy_options(self._app(view, of)),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),
             "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),

@@ -71,6 +71,9 @@ class Container:
         crashes = self.restarts - before if self.restarts >= before else self.restarts
         if crashes >= CRASHES:
             return f"crashed {crashes} times (last exit status {self.exit_code})"
+        if self.restart_policy == "no" and self.health == "unhealthy":
+            # A release that is not live: the checks it had are those that it was given.
+            return "is unhealthy"
         if self.state in ("exited", "dead") and self.restart_policy == "no":
             return f"ended with exit status {self.exit_code}"
         return ""

@@ -16,7 +16,7 @@ HISTORY = "history.jsonl"
 def append(folder: str, entry: Mapping[str, Any]) -> None:
     """One write of one line, so that two writers cannot mix theirs. A line that a full disk cut short does not take this one with it."""
     line = json.dumps(dict(entry), sort_keys=True).encode() + b"\n"
-    handle = os.open(os.path.join(folder, HISTORY), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(os.path.join(folder, HISTORY), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import ENV_SECRET, harden
-from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, alias, app_environment
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, app_environment, backend, host_of
 
 MIGRATE = "migrate"
 RELEASE_FILE = "release.json"
@@ -25,8 +25,9 @@ LONGEST_SLUG = 80
 _FORM = ("user", "secrets_as", "env_names")
 # Whatever the image has: the first that is there answers, the last decides.
 _PROBE = (
-    "wget -q -O /dev/null {url} 2>/dev/null || curl -fsS -o /dev/null {url} 2>/dev/null || "
-    "python3 -c 'import sys, urllib.request as web; web.build_opener().open(sys.argv[1], timeout={timeout})' {url}"
+    "wget -q -O /dev/null --header {host} {url} 2>/dev/null || curl -fsS -o /dev/null -H {host} {url} 2>/dev/null || "
+    "python3 -c 'import sys, urllib.request as web; "
+    "web.build_opener().open(web.Request(sys.argv[1], headers=dict([sys.argv[2].split(\": \")])), timeout={timeout})' {url} {host}"
 )
 
 
@@ -59,6 +60,7 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
         "definition": {"services": _services({**app, "processes": here}, name, given), "networks": networks},
         "labels": {LABEL_RELEASE: release},
         "singletons": [process["name"] for process in here if _alone(process)],
+        "alone": [process["name"] for process in app.get("processes") or [] if _alone(process)],
         "overlapping": [process["name"] for process in here if not _alone(process)],
         "backends": _backends(app, here),
         "network": edge,
@@ -125,11 +127,7 @@ def _runs_here(view: View, process: Mapping[str, Any]) -> bool:
 
 
 def _backends(app: Mapping[str, Any], here: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        process["name"]: {"name": alias(app["name"], process["name"]), "port": int(process["port"]), "health": (process.get("health") or {}).get("path") or ""}
-        for process in here
-        if process.get("port") and int(process.get("replicas", 1)) > 0
-    }
+    return {process["name"]: backend(app, process) for process in here if process.get("port") and int(process.get("replicas", 1)) > 0}
 
 
 def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,7 +223,10 @@ def _health(process: Mapping[str, Any]) -> dict[str, Any]:
     if health.get("command"):
         test = ["CMD", *health["command"]]
     elif health.get("path") and process.get("port"):
-        test = ["CMD-SHELL", _PROBE.format(url=shlex.quote(f"http://127.0.0.1:{process['port']}{health['path']}"), timeout=timeout)]
+        # As a visitor would: some applications answer to their own names only.
+        host = shlex.quote(f"Host: {host_of(process) or '127.0.0.1'}")
+        url = shlex.quote(f"http://127.0.0.1:{process['port']}{health['path']}")
+        test = ["CMD-SHELL", _PROBE.format(url=url, host=host, timeout=timeout)]
     else:
         return {}
     return {

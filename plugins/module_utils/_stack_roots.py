@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
+from glob import glob
+from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import COMPOSE_FILE, STATE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
+from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS
 from ansible_collections.longshore.stack.plugins.module_utils._secret import FILE as SECRETS_FILE
 
 MARKER = ".longshore-stack"
@@ -90,6 +95,16 @@ class Roots:
         for path in new:
             Folder(path, check, mode=0o700 if path == self.secrets else 0o755).write(MARKER, f"{self.stack}\n".encode(), 0o600)
         return new
+
+    def served(self) -> list[dict[str, Any]]:
+        """The web processes of what is live and of what was before it: the switch goes on knowing those that the inventory has no more."""
+        found: dict[str, dict[str, Any]] = {}
+        for mark in (LIVE, PREVIOUS):
+            for path in sorted(glob(os.path.join(self.root, "apps", "*", mark, RELEASE_FILE))):
+                with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as file:
+                    for backend in json.load(file).get("backends", {}).values():
+                        found.setdefault(backend["name"], backend)
+        return list(found.values())
 
     def used(self) -> bool:
         """Whether the stack was on this host before: more is there than markers, and secrets of a run that ended right after making them."""

@@ -9,22 +9,24 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _history
 from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
-from ansible_collections.longshore.stack.plugins.module_utils._releases import PREVIOUS, App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS, App, ReleaseError, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import switch_of
 
 SLICE_SECONDS = 8.0
 PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
 KEPT = (
-    *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "overlapping"),
+    *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
     *("backends", "network", "own_secrets", "form", "drain"),
 )
 # States that leave alone what runs and who may change it.
@@ -43,6 +45,19 @@ class Call:
         self.began = self.resume.pop("began", None) or clock()
         self.outcome = Outcome(**self.resume.pop("outcome", {}))
         self.releases = self._releases()
+
+    def known_secrets(self) -> list[Secret]:
+        """With the values that are kept on the host, so that none of them is shown."""
+        found = []
+        for secret in self.secrets:
+            if secret.value is None:
+                try:
+                    with open(current_generation(self.spec["secrets_path"], secret.name, None)[0], encoding="utf-8", errors="replace") as file:
+                        secret = replace(secret, value=file.read())
+                except OSError:  # said by the stage that needs it
+                    continue
+            found.append(secret)
+        return found
 
     @property
     def changed(self) -> bool:
@@ -68,7 +83,10 @@ class Call:
         lease = self.params["lease"]
         if not lease:
             raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
-        self.leases.guard(lease["run"], int(lease["number"]), self.state, self.params["lease_seconds"] if lease.get("here") else 0)
+        # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
+        alone = self.state == "taken_back" and not self.leases.holder()
+        renew = self.params["lease_seconds"] if lease.get("here") and not alone else 0
+        self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
 
     def _releases(self) -> Releases:
         spec = self.spec
@@ -77,7 +95,8 @@ class Call:
             name=self.params["app"],
             path=self.path,
             release=spec.get("release", ""),
-            singletons=tuple(spec.get("singletons", ())),
+            # Also those that only the live release has, or that run on this host no more.
+            singletons=tuple(dict.fromkeys([*_alone(spec), *_alone(self._record(LIVE, self.path))])),
             backends=spec.get("backends", {}),
             network=spec.get("network", ""),
             drain=float(spec.get("drain", 30)),
@@ -147,10 +166,10 @@ class Call:
         return {"containers": self.outcome.containers}
 
     def handed_over(self) -> dict[str, Any]:
-        if not self.spec["singletons"]:
-            return {}
-        if not self.resume:
-            self.releases.hand_over()
+        self.releases.hand_over()
+        return {}
+
+    def taken_over(self) -> dict[str, Any]:
         return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
 
     def switched(self) -> dict[str, Any]:
@@ -200,12 +219,14 @@ class Call:
         if not name:
             raise ReleaseError(f"{self.params['app']} has no release before the live one; kept are: {', '.join(kept) or 'none'}")
         record = self._record(name)
+        if not record and name in kept:
+            raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
         if not record:
             raise ReleaseError(f"the release {name} of {self.params['app']} is not kept here; kept are: {', '.join(kept) or 'none'}")
         image = record["image"]
         if not self.engine.inspect("image", [image["name"]]) and not self.engine.inspect("image", [image["id"]]):
             raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, so it cannot be started")
-        return {"release": record}
+        return {"record": record}
 
     def listed(self) -> dict[str, Any]:
         holder = self.leases.holder()
@@ -240,22 +261,24 @@ class Call:
 
     def _probe(self) -> None:
         """Each web container asked directly, as the switch will ask it: a health check inside a container does not see a wrong address to listen at."""
-        paths = {backend["name"]: backend.get("health") for backend in self.releases.app.backends.values()}
+        backends = {backend["name"]: backend for backend in self.releases.app.backends.values()}
         there = self.releases.observe()
         for backend, upstreams in self.releases.upstreams(there, self.spec["release"]).items():
             for one in upstreams:
-                reason = self._answers(f"http://{one.address}:{one.port}{paths[backend]}") if paths[backend] else ""
+                path, host = backends[backend].get("health"), backends[backend].get("host")
+                reason = self._answers(f"http://{one.address}:{one.port}{path}", host) if path else ""
                 if reason:
                     member = next(member for member in there if member.id.startswith(one.name))
                     raise ReleaseError(f"{member.name} is healthy, but does not answer from outside: {reason}\n{self.releases.logs([member])}")
 
-    def _answers(self, url: str) -> str:
-        """Nothing when it does, else the reason of the last try."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    def _answers(self, url: str, host: str | None = None) -> str:
+        """Nothing when it does, else the reason of the last try. host: the name that a visitor would ask for."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+        request = urllib.request.Request(url, headers={"Host": host} if host else {})
         deadline, reason = self.clock() + PROBE_SECONDS, ""
         while self.clock() < deadline:
             try:
-                with opener.open(url, timeout=3):
+                with opener.open(request, timeout=3):
                     return ""
             except (urllib.error.URLError, OSError, ValueError) as error:
                 reason = f"{url}: {error}"
@@ -271,12 +294,25 @@ class Call:
         if not found or found[0]["Id"] != image["id"]:
             self.engine.must(["tag", image["id"], image["name"]])
 
-    def _record(self, release: str) -> dict[str, Any]:
+    def _record(self, release: str, folder: str = "") -> dict[str, Any]:
         try:
-            with open(os.path.join(self.path, "releases", release, RELEASE_FILE), encoding="utf-8") as file:
+            with open(os.path.join(folder or os.path.join(self.path, "releases"), release, RELEASE_FILE), encoding="utf-8") as file:
                 return json.load(file)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: it leads to the edge, which is not asked here."""
+
+    def http_error_302(self, req, fp, code, msg, headers):
+        return fp
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _alone(record: Mapping[str, Any]) -> list[str]:
+    return list(record.get("alone", record.get("singletons", ())))
 
 
 def _shown(record: Mapping[str, Any]) -> str:
@@ -294,6 +330,7 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "prepared": (Call.prepared, False),
     "started": (Call.started, True),
     "handed_over": (Call.handed_over, True),
+    "taken_over": (Call.taken_over, True),
     "switched": (Call.switched, True),
     "watched": (Call.watched, True),
     "live": (Call.live, True),

@@ -57,6 +57,7 @@ class Place:
     up: bool
     admin: int
     name: str
+    port: int = 0
 
     @property
     def group(self) -> str:
@@ -108,7 +109,8 @@ def parse_places(text: str) -> list[Place]:
     for row in rows[rows.index(header) + 1 :] if header else []:
         facts = dict(zip(names, row.split(), strict=False))
         address = facts["srv_addr"] if facts["srv_addr"] != "-" else ""
-        places.append(Place(facts["be_name"], facts["srv_name"], address, facts["srv_op_state"] == "2", int(facts["srv_admin_state"]), facts["srv_fqdn"]))
+        state = int(facts["srv_admin_state"])
+        places.append(Place(facts["be_name"], facts["srv_name"], address, facts["srv_op_state"] == "2", state, facts["srv_fqdn"], int(facts["srv_port"])))
     return places
 
 
@@ -189,18 +191,25 @@ class Switch:
         self._tell(commands)
         deadline = self.clock() + PATIENCE
         while missing := self._not_up(wanted):
+            self._tell(self._other_ports(wanted))
             if self.clock() > deadline:
                 # Some of them may be up: what serves goes on alone.
                 self._tell([f"set server {where} state drain" for where in opened])
                 raise SwitchError(f"the switch does not reach {', '.join(missing)}: no answer on the health path, or no such name")
             self.sleep(PAUSE)
 
+    def _other_ports(self, wanted: Mapping[str, Sequence[Upstream]]) -> list[str]:
+        """A place has the port of its last release, also after a restart; it can be told another one as soon as its address is known."""
+        ports = {one.name: one.port for upstreams in wanted.values() for one in upstreams}
+        places = [place for group in self.places(wanted).values() for place in group if place.address and place.port != ports.get(place.name, place.port)]
+        return [f"set server {place.backend}/{place.slot} addr {place.address} port {ports[place.name]}" for place in places]
+
     def _not_up(self, wanted: Mapping[str, Sequence[Upstream]]) -> list[str]:
         places = self.places(wanted)
         missing = []
         for backend, upstreams in wanted.items():
-            up = {(place.name, place.address) for place in places[backend] if place.ready}
-            missing += [f"{one.name} ({backend}, {one.address}:{one.port})" for one in upstreams if (one.name, one.address) not in up]
+            up = {(place.name, place.address, place.port) for place in places[backend] if place.ready}
+            missing += [f"{one.name} ({backend}, {one.address}:{one.port})" for one in upstreams if (one.name, one.address, one.port) not in up]
         return missing
 
     def in_flight(self, backends: Iterable[str]) -> int:

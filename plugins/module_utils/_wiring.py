@@ -291,27 +291,40 @@ def switch_port(app: Mapping[str, Any], process: Mapping[str, Any]) -> int:
     return int(given) if given else SWITCH_PORTS[0] + zlib.crc32(alias(app["name"], process["name"]).encode()) % SWITCH_PORTS[1]
 
 
-def backends(view: View) -> list[dict[str, Any]]:
-    """The web processes that the switch leads requests to: name, its port there, the container's port, health path and number of places."""
-    return [
-        {
-            "name": alias(app["name"], process["name"]),
-            "port": switch_port(app, process),
-            "target": int(process["port"]),
-            "health": (process.get("health") or {}).get("path") or "",
-            "places": max(SWITCH_PLACES, int(process.get("replicas", 1))),
-        }
-        for app in view.apps
-        for process in app.get("processes") or []
-        if process.get("port")
-    ]
+def host_of(process: Mapping[str, Any]) -> str:
+    """The name that visitors ask for, where an application insists on it."""
+    return next((route["host"] for route in process.get("routes") or []), "")
 
 
-def switch_published(view: View) -> list[str]:
+def backends(view: View, served: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
+    """The web processes that the switch leads requests to. served: those of the releases that are there, which the inventory may not have any more."""
+    wanted = _wanted_backends(view)
+    taken = {(backend["name"], backend["switch_port"]) for backend in wanted}
+    names, ports = {name for name, _port in taken}, {port for _name, port in taken}
+    return [*wanted, *(one for one in served if one["name"] not in names and one.get("switch_port") not in {None, *ports})]
+
+
+def backend(app: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
+    """A web process at the switch: its name and port there, the container's port, health path, name of its site, and number of places."""
+    return {
+        "name": alias(app["name"], process["name"]),
+        "switch_port": switch_port(app, process),
+        "port": int(process["port"]),
+        "health": (process.get("health") or {}).get("path") or "",
+        "host": host_of(process),
+        "places": max(SWITCH_PLACES, int(process.get("replicas", 1))),
+    }
+
+
+def _wanted_backends(view: View) -> list[dict[str, Any]]:
+    return [backend(app, process) for app in view.apps for process in app.get("processes") or [] if process.get("port")]
+
+
+def switch_published(view: View, served: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """Published ports of the switch on this host: none unless a proxy runs elsewhere, then on the private address alone."""
     if all(host == view.host for host in view.hosts("proxy")):
         return []
-    return [f"{view.address(view.host)}:{backend['port']}:{backend['port']}" for backend in backends(view)]
+    return [f"{view.address(view.host)}:{one['switch_port']}:{one['switch_port']}" for one in backends(view, served)]
 
 
 def url(view: View, host: str, path: str = "/") -> str:

@@ -25,18 +25,19 @@ options:
       - V(leased) - the run has the lease of the application. Only on the host that keeps it.
       - V(prepared) - the release's directory is written, nothing is started; RV(settled) says whether anything is left to do.
       - V(started) - what an earlier run left is cleared away, then the processes that may overlap with others run and answer.
-      - V(handed_over) - singletons of other releases are stopped, then those of this one run.
+      - V(handed_over) - processes that must not run twice are stopped in every other release.
+      - V(taken_over) - those of this release that run on this host are started.
       - V(switched) - the switch leads new requests to this release; the others are drained.
       - V(watched) - the release was looked at for O(watch) seconds, and nothing failed.
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
       - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
       - V(taken_back) - the release is removed, and the one that was live serves again.
-      - V(recalled) - an earlier release is looked up, RV(release) says what it consists of. Changes nothing.
+      - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, switched, watched, live, retired, taken_back, recalled, listed, recorded, unlocked]
+    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, taken_back, recalled, listed, recorded, unlocked]
     required: true
   app:
     description: Name of the application.
@@ -154,7 +155,7 @@ planned:
   sample: {"web": "created"}
 containers:
   description: Every container of the release.
-  returned: when O(state=prepared), O(state=started) or O(state=handed_over)
+  returned: when O(state=prepared), O(state=started) or O(state=taken_over)
   type: list
   elements: dict
 cut:
@@ -166,7 +167,7 @@ lease:
   description: C(run), C(number) and C(owner) of the lease.
   returned: when O(state=leased)
   type: dict
-release:
+record:
   description: What O(state=recalled) found, as it was written when the release was made.
   returned: when O(state=recalled)
   type: dict
@@ -228,11 +229,11 @@ def main():
     if not module.params["path"]:
         module.fail_json(msg="release needs path; it is worked out where stack_root is set")
     call = Call(module.params, module.check_mode, Engine(), time.time, time.sleep)
-    module.no_log_values.update(*(secret.fragments() for secret in call.secrets))
+    module.no_log_values.update(*(secret.fragments() for secret in call.known_secrets()))
     try:
         result = call.run()
     except (ReleaseError, LeaseError, SwitchError, ProjectError, EngineError, ValueError, OSError) as error:
-        module.fail_json(msg=str(error), changed=call.changed)
+        module.fail_json(msg=str(error), changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

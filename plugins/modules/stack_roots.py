@@ -52,6 +52,12 @@ used:
   returned: success
   type: bool
   sample: false
+served:
+  description: The web processes of the releases that are live, and of those before them, as the switch knows them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"name": "shop-web", "switch_port": 27368, "port": 8000, "health": "/health", "host": "app.mycompany.net", "places": 8}]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -74,7 +80,7 @@ def main():
         new = roots.claim(module.check_mode)
     except (RootError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(new), used=roots.used(), diff={"prepared": "".join(f"marked {path}\n" for path in new)})
+    module.exit_json(changed=bool(new), used=roots.used(), served=roots.served(), diff={"prepared": "".join(f"marked {path}\n" for path in new)})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def ref(request, images):
 
 
 def inside(ref, script):
-    return docker("run", "--rm", "--network", "none", "--entrypoint", "sh", ref, "-c", script).stdout
+    return docker("run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "sh", ref, "-c", script).stdout
 
 
 def test_nothing_of_the_building_hosts_configuration_is_in_the_image(ref):

@@ -311,6 +311,9 @@ class FakeHAProxy:
         elif words[3] == "fqdn":
             assert place["admin"] & 1, "a place keeps its requests while its name changes, so it is taken out of service first"
             place.update(name=words[4], admin=place["admin"] | 64)
+        elif words[3] == "addr":
+            assert words[4] == self.resolve(place["name"]), "its address is the name server's business"
+            place["port"] = int(words[6])
         else:
             place["admin"] = place["admin"] & ~0b1001 | {"maint": 1, "drain": 8, "ready": 0}[words[4]]
         return "\n"

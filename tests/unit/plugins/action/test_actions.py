@@ -65,13 +65,13 @@ def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):
 def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
     facts = {"changed": True, "of": "1-x", "live": "0-x", "seconds": 1.25, "switch_seconds": 0.031, "drain_seconds": 2.04, "cut": 3}
     said = {}
-    for state in ("leased", "prepared", "started", "handed_over", "switched", "watched", "live", "retired", "taken_back", "recorded"):
+    for state in ("leased", "prepared", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "taken_back", "recorded"):
         act(release, {"state": state, "app": "shop"}, [dict(facts)])
         said[state] = act.shown[0].removeprefix("[box] shop 1-x: ") if act.shown else ""
     assert said == {
-        **dict.fromkeys(("leased", "prepared", "recorded"), ""),
+        **dict.fromkeys(("leased", "prepared", "handed_over", "recorded"), ""),
         "started": "started in 1.2 s",
-        "handed_over": "singletons handed over in 1.2 s",
+        "taken_over": "took over what must not run twice in 1.2 s",
         "switched": "switched in 0.03 s",
         "watched": "watched for 1 s, nothing failed",
         "live": "live",

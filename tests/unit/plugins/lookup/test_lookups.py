@@ -44,7 +44,7 @@ def test_endpoint_says_what_the_inventory_lacks():
 
 def test_wiring_answers_every_documented_question():
     (route,), (backend,) = ask(wiring, "routes")[0], ask(wiring, "backends")[0]
-    assert (route["upstreams"], backend["name"]) == ([f"switch:{backend['port']}"], "shop-web")
+    assert (route["upstreams"], backend["name"]) == ([f"switch:{backend['switch_port']}"], "shop-web")
     assert ask(wiring, "switch_published") == [[]]
     assert ask(wiring, "probes", ca_path="/ca")[0][0]["ca_path"] == "/ca"
     assert "ca_path" not in ask(wiring, "probes")[0][0]

@@ -36,7 +36,7 @@ def test_everybody_may_read_it_and_what_was_written_is_only_added_to(folder, tmp
     before = (tmp_path / "history.jsonl").read_bytes()
     append(folder, {"n": 2})
     assert (tmp_path / "history.jsonl").read_bytes() == before + b'{"n": 2}\n'
-    assert (tmp_path / "history.jsonl").stat().st_mode & 0o644 == 0o644
+    assert (tmp_path / "history.jsonl").stat().st_mode & 0o600 == 0o600
 
 
 @pytest.mark.parametrize("cut", ['{"n": 2, "mess', "\x00\x00", "{"], ids=ascii)

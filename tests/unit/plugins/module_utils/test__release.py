@@ -171,7 +171,8 @@ def test_nothing_of_a_release_restarts_by_itself_until_it_is_live():
 
 def test_the_switch_leads_to_web_processes_that_have_a_replica():
     found = release()
-    assert found["backends"] == {"web": {"name": "shop-web", "port": 8000, "health": "/health"}}
+    web = {"name": "shop-web", "switch_port": 27368, "port": 8000, "health": "/health", "host": "", "places": 8}
+    assert {**found["backends"]["web"], "host": ""} == web
     assert (found["network"], found["switch"]) == ("s_edge", {"path": "/var/lib/s/switch"})
     for processes in ([{"name": "worker"}], [{**WEB, "replicas": 0}]):
         found = release(processes=processes)

@@ -77,7 +77,7 @@ class Site:
         self.docker.now += LONG
         self.take_lease(f"run-{self.docker.now}")
         answers = {}
-        for state in ("prepared", "started", "handed_over", "switched", "watched", "live", "retired", "recorded"):
+        for state in ("prepared", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "recorded"):
             if state == until:
                 break
             answers[state] = self.slices(state, release)[-1]
@@ -99,7 +99,7 @@ def site(docker, haproxy, tmp_path, monkeypatch, me):
     state_path = str(tmp_path / "data/switch/state/servers")
     monkeypatch.setattr(_stages, "switch_of", lambda _params, clock, sleep: Switch(haproxy, state_path, clock, sleep))
     made.answer = lambda url: None
-    monkeypatch.setattr(Call, "_answers", lambda self, url: made.answer(url) or "")
+    monkeypatch.setattr(Call, "_answers", lambda self, url, host=None: made.answer(url) or "")
 
     def resolve(name):
         found = next((c for c in docker.containers.values() if c["Id"] == name and c["state"] == "running"), None)
@@ -225,12 +225,37 @@ def test_a_deploy_that_failed_is_taken_back_and_the_next_one_works(site):
     assert site.running() == [(good["spec"]["release"], "beat"), (good["spec"]["release"], "web")]
 
 
-def test_a_process_without_singletons_has_nothing_to_hand_over(site):
+def test_where_nothing_must_run_alone_nothing_is_handed_over(site):
     release = site.release(processes=[APP["processes"][0]])
     site.deploy(release, until="handed_over")
-    site.docker.calls.clear()
     assert site.call("handed_over", release)["changed"] is False
-    assert site.docker.calls == []
+
+
+def test_a_singleton_that_has_another_name_now_stops_before_the_new_one_starts(site):
+    old = site.release()
+    site.deploy(old)
+    renamed = site.release(processes=[APP["processes"][0], {"name": "scheduler", "singleton": True}])
+    site.deploy(renamed, until="taken_over")
+    assert (old["spec"]["release"], "beat") not in site.running()
+
+
+def test_a_singleton_of_a_host_that_is_not_the_first_any_more_stops(site):
+    old = site.release()
+    site.deploy(old)
+    elsewhere = site.release(version="2")
+    elsewhere["spec"] |= {"singletons": [], "overlapping": ["web"]}
+    elsewhere["spec"]["definition"]["services"].pop("beat")
+    site.deploy(elsewhere, until="taken_over")
+    assert site.running() == [(old["spec"]["release"], "web"), (elsewhere["spec"]["release"], "web")]
+
+
+def test_a_run_whose_lease_was_ended_may_still_go_back(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until="live")
+    site.call("unlocked")
+    site.call("taken_back", new)
+    assert site.running() == [(old["spec"]["release"], "beat"), (old["spec"]["release"], "web")]
 
 
 # -- prepared ---------------------------------------------------------------------------------------------------------
@@ -261,7 +286,7 @@ def test_no_secret_is_in_the_directory_of_a_release_nor_in_what_is_answered(site
 def test_the_record_of_a_release_has_all_that_a_later_run_needs_to_start_it_again(site):
     release = site.release()
     site.deploy(release)
-    record = site.call("recalled", release=release["spec"]["release"])["release"]
+    record = site.call("recalled", release=release["spec"]["release"])["record"]
     again = site.again(record, version="9", env={}, processes=[])
     assert again["spec"] == release["spec"]
     answer = site.call("prepared", again)
@@ -445,8 +470,8 @@ def test_an_earlier_release_is_found_by_its_mark_or_by_its_name(site):
     with pytest.raises(ReleaseError, match=f"shop has no release before the live one; kept are: {old['spec']['release']}"):
         site.call("recalled")
     site.deploy(new)
-    assert site.call("recalled")["release"]["release"] == old["spec"]["release"]
-    assert site.call("recalled", release=new["spec"]["release"])["release"]["release"] == new["spec"]["release"]
+    assert site.call("recalled")["record"]["release"] == old["spec"]["release"]
+    assert site.call("recalled", release=new["spec"]["release"])["record"]["release"] == new["spec"]["release"]
 
 
 def test_a_release_that_is_not_kept_is_refused_with_those_that_are(site):
@@ -457,7 +482,7 @@ def test_a_release_that_is_not_kept_is_refused_with_those_that_are(site):
     with pytest.raises(ReleaseError, match=f"the release 0-x of shop is not kept here; kept are: {name}"):
         site.call("recalled", release="0-x")
     (site.path / "releases" / name / "release.json").write_text("{")
-    with pytest.raises(ReleaseError, match=f"the release {name} of shop is not kept here"):
+    with pytest.raises(ReleaseError, match=f"the release {name} of shop has no release.json, so it cannot be recalled; deploy its version instead"):
         site.call("recalled", release=name)
 
 
@@ -466,7 +491,7 @@ def test_a_release_whose_image_is_gone_is_refused_and_one_whose_name_alone_is_go
     site.deploy(site.release())
     del site.docker.images[spec["image"]["name"]]
     site.docker.images["sha256:1"] = "sha256:1"
-    assert site.call("recalled", release=spec["release"])["release"]["release"] == spec["release"]
+    assert site.call("recalled", release=spec["release"])["record"]["release"] == spec["release"]
     del site.docker.images["sha256:1"]
     with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, so it cannot be started"):
         site.call("recalled", release=spec["release"])
@@ -477,7 +502,7 @@ def test_a_rollback_brings_image_environment_and_own_secrets_back_and_todays_cre
     site.deploy(old)
     rotated = {"app_shop_KEY": "another-key", "postgres_shop": "rotated"}
     site.deploy(site.release(version="2", secrets=rotated, env={"MOOD": "other-mood"}))
-    record = site.call("recalled")["release"]
+    record = site.call("recalled")["record"]
     app = {**APP, "version": "2"}
     back = recalled(site.view(app), app, record, rotated)
     site.deploy(back)
@@ -496,7 +521,7 @@ def test_a_rollback_to_a_release_whose_own_secrets_are_gone_is_refused_before_an
     old = site.release()
     site.deploy(old)
     site.deploy(site.release(version="2"))
-    back = site.again(site.call("recalled")["release"])
+    back = site.again(site.call("recalled")["record"])
     os.unlink(site.root / "secrets/shop" / old["spec"]["release"] / "environment.1")
     before = site.running()
     with pytest.raises(ProjectError, match="there is no secret environment in .*; it was kept for this project and is gone"):

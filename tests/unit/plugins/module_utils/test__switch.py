@@ -30,7 +30,7 @@ srv_agent_addr srv_agent_port
 
 def test_places_are_read_as_haproxy_says_them():
     serving, draining, nobody = parse_places(STATES)
-    assert serving == Place("shop-web", "a1", "172.20.0.2", True, 68, "sa1")
+    assert serving == Place("shop-web", "a1", "172.20.0.2", True, 68, "sa1", 8000)
     assert [(place.used, place.ready, place.draining) for place in (serving, draining, nobody)] == [
         (True, True, False),
         (True, False, True),

@@ -257,13 +257,13 @@ def test_the_most_specific_path_of_a_host_comes_first():
 def test_a_route_leads_to_the_switch_at_the_port_of_its_process():
     (route,), (backend,) = _wiring.routes(view()), _wiring.backends(view())
     facts = {"host": "app.test", "path": "/", "app": "my-shop", "process": "web", "health": "/health"}
-    assert route == {**facts, "upstreams": [f"switch:{backend['port']}"]}
-    assert backend == {"name": "my-shop-web", "port": backend["port"], "target": 8000, "health": "/health", "places": 8}
+    assert route == {**facts, "upstreams": [f"switch:{backend['switch_port']}"]}
+    assert backend == {**backend, "name": "my-shop-web", "port": 8000, "health": "/health", "host": "app.test", "places": 8}
 
 
 def test_a_proxy_reaches_the_switch_beside_it_by_name_and_the_others_by_their_address():
     hostvars = {"web1": {"stack_address": "10.0.0.1"}, "web2": {"stack_address": "10.0.0.2"}}
-    port = _wiring.backends(view())[0]["port"]
+    port = _wiring.backends(view())[0]["switch_port"]
     assert _wiring.routes(view("web1", APART, hostvars))[0]["upstreams"] == [f"switch:{port}", f"10.0.0.2:{port}"]
     assert _wiring.switch_published(view("web1", APART, hostvars)) == []
     assert _wiring.switch_published(view("web2", APART, hostvars)) == [f"10.0.0.2:{port}:{port}"]
@@ -277,8 +277,8 @@ def test_the_edge_asks_a_singleton_only_where_it_runs():
 def test_the_port_at_the_switch_depends_on_the_names_alone_and_can_be_given():
     process = APP["processes"][0]
     others = [{"name": "first", "processes": [{**process, "name": "a"}]}, APP]
-    ports = {backend["name"]: backend["port"] for backend in _wiring.backends(view(stack_apps=others))}
-    assert ports["my-shop-web"] == _wiring.backends(view())[0]["port"]
+    ports = {backend["name"]: backend["switch_port"] for backend in _wiring.backends(view(stack_apps=others))}
+    assert ports["my-shop-web"] == _wiring.backends(view())[0]["switch_port"]
     assert all(20000 <= port < 30000 for port in ports.values())
     assert _wiring.switch_port(APP, {**process, "switch_port": 12345}) == 12345
 
@@ -363,3 +363,10 @@ def test_a_password_for_rabbitmq_is_salted_and_stays_the_same():
     assert raw[4:] == hashlib.sha256(raw[:4] + b"pass").digest()
     assert first == _wiring.rabbitmq_hash("pass", "user")
     assert len({first, _wiring.rabbitmq_hash("other", "user"), _wiring.rabbitmq_hash("pass", "other")}) == 3
+
+
+def test_the_switch_goes_on_knowing_a_process_that_still_serves_and_is_in_the_inventory_no_more():
+    gone = {"name": "my-shop-old", "switch_port": 20001, "port": 8000, "health": "", "host": "", "places": 8}
+    (wanted,) = _wiring.backends(view())
+    assert _wiring.backends(view(), [gone, wanted]) == [wanted, gone]
+    assert _wiring.backends(view(), [{**gone, "switch_port": wanted["switch_port"]}]) == [wanted]
