@@ -131,7 +131,7 @@ def test_a_run_is_refused_while_another_has_the_lease(host, answer, converge):
         ({"shop_migration": ["sh", "-c", "echo the table is not there >&2; exit 3"]}, "the table is not there"),
         ({"shop_migration": ["sleep", "300"]}, "20 s"),
         ({"shop_command": ["sh", "-c", "echo cannot read the configuration; exit 4"]}, "cannot read the configuration"),
-        ({"shop_command": ["sleep", "300"]}, "not healthy after"),
+        ({"shop_command": ["sleep", "300"]}, "is unhealthy"),
     ],
     ids=["the migration fails", "the migration hangs", "the new container crashes", "the new container does not become healthy"],
 )
