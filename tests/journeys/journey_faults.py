@@ -100,5 +100,5 @@ FAULTS = [
     Fault("migration hangs", (r"did not end within 15 s",), version("1.2.0", timeout=15), after=schema_back),
     Fault("the switch does not know a process", (r"the switch does not know example-admin",), unknown_backend),
     Fault("host out of reach before the start", (r"app2.*UNREACHABLE|UNREACHABLE.*app2",), Fleet.renew, cut("Know the stack"), mend, lost="app2"),
-    Fault("host out of reach after the start", (r"Not reached: app2; the next run clears up there",), Fleet.renew, cut("Hand over"), mend, lost="app2"),
+    Fault("host out of reach after the start", (r"Not reached: app2; the next run clears up there",), Fleet.renew, cut("Stop elsewhere"), mend, lost="app2"),
 ]

@@ -71,7 +71,7 @@ def test_a_release_that_was_killed_on_its_way_is_finished(live):
     keepsake = facts.Keepsake.leave(live)
     live.app["version"] = "1.1.1"
     choice = random.Random(SEED)
-    at = choice.choice(["Prepare the release", "Migrate the database", "Stop what must not run twice", "Start the release"])
+    at = choice.choice(["Prepare the release", "Migrate the database", "Stop elsewhere what must not run twice", "Start the new release"])
     delay = choice.uniform(0, 6)
     live.play(f"a release, killed {delay:.1f} s after: {at}", kill=lambda line: line.startswith("TASK") and f": {at} " in line, delay=delay)
     live.play("the release, run again").succeeded()

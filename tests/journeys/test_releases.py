@@ -99,7 +99,7 @@ def storm(fleet) -> Storm:
     def watch(line: str) -> None:
         if "switched in" in line:
             switches.append(load.now)
-        if begins(line, "Hand over") and not long:
+        if begins(line, "Stop elsewhere") and not long:
             # More of them than there are workers, so that each gets one, also those that are about to go.
             long.extend(tasks.send(number, 20) for number in range(5))
 
