@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.longshore.stack.plugins.plugin_utils.process import identity, is_dead
 from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_slices
 
 # What a stage is called when it is done; the others are not worth a line.
@@ -36,7 +39,14 @@ class ActionModule(ActionBase):
 
         display = Display().display
         label = f"[{task_vars['inventory_hostname']}] {arguments.get('app')}"
+        if arguments.get("state") == "leased":
+            arguments["run"] = {**arguments.get("run", {}), "process": identity(os.getppid())}
         result = run_slices(execute, display, label)
+        holder = result.pop("holder", None) or {}
+        if result.get("failed") and is_dead(holder.get("process", "")):
+            display(f"{label}: the run {holder['run']} died on this controller in its stage {holder['stage']}; this one takes over its lease")
+            arguments["run"]["dead"] = holder["run"]
+            result = run_slices(execute, display, label)
         said = SAID.get(arguments.get("state"), "")
         if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
             display(f"{label} {result['of']}: {said.format(**{**result, 'live': result.get('live') or 'nothing'})}")

@@ -24,7 +24,11 @@ FENCE = "fence.json"
 
 
 class LeaseError(Exception):
-    """Somebody else has the lease; the text is fit for a user."""
+    """Somebody else has the lease; the text is fit for a user, `holder` says who."""
+
+    def __init__(self, message: str, holder: Holder | None = None):
+        super().__init__(message)
+        self.holder = holder
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Holder:
     stage: str
     taken: float
     expires: float
+    process: str = ""  # of the controller; it alone can tell whether that lives
 
     def sentence(self, app: str, now: float) -> str:
         since = datetime.fromtimestamp(self.taken, UTC).isoformat(timespec="seconds")
@@ -62,14 +67,15 @@ class Leases:
         known = self._known()
         return known if known and known.expires > self.clock() else None
 
-    def take(self, run: str, owner: str, stage: str, seconds: float) -> Holder:
-        """The lease for this run, anew or for longer."""
+    def take(self, run: str, owner: str, stage: str, seconds: float, process: str = "", dead: str = "") -> Holder:
+        """The lease for this run, anew or for longer. dead: a run that is known to be dead, whose lease need not be waited for."""
         now, other = self.clock(), self.holder()
-        if other and other.run != run:
-            raise LeaseError(other.sentence(self.app, now))
+        if other and other.run not in (run, dead):
+            raise LeaseError(other.sentence(self.app, now), other)
+        mine = other if other and other.run == run else None
         # From the clock, so that it grows even where the file was lost.
-        number = other.number if other else max(int(self._read(LEASE).get("number", 0)) + 1, int(now * 1000))
-        holder = Holder(run, number, owner, stage, other.taken if other else now, now + seconds)
+        number = mine.number if mine else max(int(self._read(LEASE).get("number", 0)) + 1, int(now * 1000))
+        holder = Holder(run, number, owner, stage, mine.taken if mine else now, now + seconds, process)
         self._write(LEASE, asdict(holder))
         return holder
 

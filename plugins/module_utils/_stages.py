@@ -138,7 +138,8 @@ class Call:
 
     def leased(self) -> dict[str, Any]:
         run = self.params["run"]
-        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"])
+        process = {name: run.get(name, "") for name in ("process", "dead")}
+        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process)
         return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
 
     def prepared(self) -> dict[str, Any]:

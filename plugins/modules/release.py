@@ -80,7 +80,9 @@ options:
     type: float
     default: 60
   run:
-    description: C(id) and C(owner) of the run that asks for the lease.
+    description:
+      - C(id) and C(owner) of the run that asks for the lease. The action plugin adds C(process), by which a later run on the same controller sees
+        that this one is dead, and C(dead), a run of which it has seen that.
     type: dict
     default: {}
   record:
@@ -188,6 +190,7 @@ holder:
 """
 
 import time
+from dataclasses import asdict
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
@@ -232,7 +235,9 @@ def main():
     module.no_log_values.update(*(secret.fragments() for secret in call.known_secrets()))
     try:
         result = call.run()
-    except (ReleaseError, LeaseError, SwitchError, ProjectError, EngineError, ValueError, OSError) as error:
+    except LeaseError as error:
+        module.fail_json(msg=str(error), changed=call.changed, holder=asdict(error.holder) if error.holder else {})
+    except (ReleaseError, SwitchError, ProjectError, EngineError, ValueError, OSError) as error:
         module.fail_json(msg=str(error), changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
     if not module._diff:
         result.pop("diff", None)

@@ -175,3 +175,15 @@ def test_a_call_that_fails_gives_the_host_free(tmp_path):
         raise RuntimeError
     with leases.locked():
         pass
+
+
+def test_the_lease_of_a_run_that_is_known_to_be_dead_is_taken_over_at_once(keeper):
+    first = keeper.leases.take("r1", "ann", "leased", 60, process="p1")
+    with pytest.raises(LeaseError) as refused:
+        keeper.leases.take("r2", "ann", "leased", 60)
+    assert refused.value.holder == first
+    second = keeper.leases.take("r2", "ann", "leased", 60, process="p2", dead="r1")
+    assert second.number > first.number
+    assert (keeper.leases.holder().run, keeper.leases.holder().process) == ("r2", "p2")
+    with pytest.raises(LeaseError, match="run r2"):
+        keeper.leases.guard("r1", first.number, "started", 60)
