@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from journey_support import CACHE, HOSTS, ROOT, command, play
 
-SERVICES = ("postgres", "valkey", "rabbitmq", "seaweedfs", "caddy")
+SERVICES = ("postgres", "valkey", "rabbitmq", "seaweedfs", "switch", "caddy")
 APPLICATIONS = {"longshore.test/example:1.0.0": "examples/fastapi", "longshore.test/board:1.0.0": "examples/django"}
 VERSIONS = {"longshore.test/example:1.1.0": "broken", "longshore.test/example:1.1.1": "fixed", "longshore.test/example:1.2.0": "hanging"}
 
