@@ -67,8 +67,8 @@ def test_a_configuration_that_caddy_refuses_leaves_the_running_one_also_over_a_r
     assert converge().changed(name) == 0
 
 
-def test_an_upstream_that_is_away_for_a_moment_costs_no_request(host, get):
-    host.check_output("docker stop -t 0 shop-web")
-    assert host.check_output("docker inspect -f '{{.State.Running}}' shop-web") == "false"
-    host.check_output("setsid -f sh -c 'sleep 2; docker start shop-web' >/dev/null 2>&1")
+def test_a_switch_that_is_away_for_a_moment_costs_no_request(host, get):
+    host.check_output("docker stop -t 0 switch")
+    assert host.check_output("docker inspect -f '{{.State.Running}}' switch") == "false"
+    host.check_output("setsid -f sh -c 'sleep 2; docker start switch' >/dev/null 2>&1")
     assert get("https://app.shop.test/late").stdout.endswith("web /late")
