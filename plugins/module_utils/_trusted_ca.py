@@ -42,14 +42,23 @@ class Trust:
         return False
 
     def absent(self, name: str) -> bool:
-        folder = Folder(self.anchors, self.check)
+        folder, links = Folder(self.anchors, self.check), self._links(name)
         if folder.read(f"{name}.crt") is not None:
             folder.remove(f"{name}.crt")
-        elif not os.path.lexists(os.path.join(os.path.dirname(self.bundle), f"{name}.pem")):
-            # The link to the certificate goes with the update: where it is still there, a run died between the two.
+        elif not links:
+            # The links go last: where one is still there, a run died between the two.
             return False
         self._update()
+        # The host's own tool takes the certificate out of the bundle and leaves its links, which lead nowhere then.
+        for link in () if self.check else self._links(name):
+            os.unlink(link)
         return True
+
+    def _links(self, name: str) -> list[str]:
+        """Links to the certificate beside the bundle: one by its name, others by its hash."""
+        folder, own = os.path.dirname(self.bundle), f"{name}.pem"
+        there = [os.path.join(folder, entry) for entry in os.listdir(folder)] if os.path.isdir(folder) else []
+        return [path for path in there if os.path.islink(path) and own in (os.path.basename(path), os.readlink(path))]
 
     def _wait_for(self, source: str, wait_timeout: float) -> bytes | None:
         for left in reversed(range(1 if self.check else 1 + int(wait_timeout / 0.25))):

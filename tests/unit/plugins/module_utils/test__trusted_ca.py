@@ -12,7 +12,7 @@ CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nmine\n-----END CERTIFICATE-----\n"
 
 
 class Host:
-    """A trust store as Debian keeps it: the update makes the bundle and a link for each certificate, and drops links that lead nowhere."""
+    """A trust store as Debian keeps it: the update makes the bundle and a link for each certificate, and leaves links that lead nowhere."""
 
     def __init__(self, root):
         self.root, self.source = root, root / "root.crt"
@@ -26,10 +26,9 @@ class Host:
         self.updates += 1
         if self.problem:
             return self.problem
-        for link in self.certs.glob("*.pem"):
-            link.unlink()
         for anchor in self.anchors.glob("*.crt"):
-            os.symlink(anchor, self.certs / f"{anchor.stem}.pem")
+            if not os.path.lexists(self.certs / f"{anchor.stem}.pem"):
+                os.symlink(anchor, self.certs / f"{anchor.stem}.pem")
         self.bundle.write_bytes(b"others\n" + b"".join(anchor.read_bytes() for anchor in self.anchors.glob("*.crt")))
         return ""
 
@@ -104,3 +103,13 @@ def test_a_failed_update_is_an_error(host):
     host.problem = "update-ca-certificates failed: disk full"
     with pytest.raises(TrustError, match="disk full"):
         host.present()
+
+
+def test_links_that_the_hosts_own_tool_leaves_go_too(host):
+    host.source.write_bytes(CERTIFICATE)
+    host.present()
+    others = host.certs / "other.pem"
+    others.symlink_to("/elsewhere")
+    (host.certs / "fe4a7346.0").symlink_to("mine.pem")
+    host.absent()
+    assert sorted(path.name for path in host.certs.iterdir() if path.is_symlink()) == ["other.pem"]
