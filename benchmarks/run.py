@@ -37,6 +37,15 @@ from newcomer import Newcomer, changed  # noqa: E402
 # Holds community.docker, which the collection itself does not need.
 USUAL_PACKAGE = {"2.19": "ansible==12.3.0", "2.21": "ansible==14.5.0"}
 RUNS = 5
+# By hand, the switch is told which container serves.
+LEAD = """
+import socket, subprocess, sys
+box = subprocess.check_output(["docker", "ps", "-q", "--filter", "label=stack.longshore.process=web"], text=True).strip()
+line = socket.socket(socket.AF_UNIX)
+line.connect(sys.argv[1])
+line.sendall(f"set server example-web/a1 fqdn {box}; set server example-web/a1 state ready\\n".encode())
+line.recv(65536)
+"""
 
 
 @contextlib.contextmanager
@@ -83,7 +92,7 @@ def up_by_hand(ours: Stack, hand: Stack) -> float:
     login = ["-i", ours.host.variables["ansible_ssh_private_key_file"], *shlex.split(ours.host.variables["ansible_ssh_common_args"])]
     with packed.open("wb") as file:
         subprocess.run(["ssh", *login, f"root@{ours.host.address}", f"tar -C / -c opt/{stack} etc/longshore"], stdout=file, check=True)
-    owners = {"postgres": 999, "valkey": 999, "rabbitmq": 999, "seaweedfs": 1000, "caddy/data": 1000, "caddy/config": 1000}
+    owners = {"postgres": 999, "valkey": 999, "rabbitmq": 999, "seaweedfs": 1000, "caddy/data": 1000, "caddy/config": 1000, "switch/run": 99}
     steps = [
         "apt-get update -qq",
         "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io docker-cli docker-compose",
@@ -97,6 +106,8 @@ def up_by_hand(ours: Stack, hand: Stack) -> float:
         if "releases" in project:
             steps.append(f"{compose} run --rm -T migrate alembic upgrade head")
         steps.append(f"{compose} up -d --wait")
+        if "releases" in project:
+            steps.append(f"python3 -c {shlex.quote(LEAD)} /var/lib/{stack}/switch/run/admin.sock")
         if project.endswith("/postgres"):
             steps.append(f"docker exec {stack}-postgres-postgres-1 sh /etc/postgresql/provision.sh")
         if project.endswith("/seaweedfs"):
