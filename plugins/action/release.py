@@ -42,8 +42,8 @@ class ActionModule(ActionBase):
         if arguments.get("state") == "leased":
             arguments["run"] = {**arguments.get("run", {}), "process": identity(os.getppid())}
         result = run_slices(execute, display, label)
-        holder = result.pop("holder", None) or {}
-        if result.get("failed") and is_dead(holder.get("process", "")):
+        holder = (result.pop("holder", None) or {}) if result.get("failed") else {}
+        if is_dead(holder.get("process", "")):
             display(f"{label}: the run {holder['run']} died on this controller in its stage {holder['stage']}; this one takes over its lease")
             arguments["run"]["dead"] = holder["run"]
             result = run_slices(execute, display, label)

@@ -74,9 +74,9 @@ def test_what_a_killed_provisioning_left_is_mended(postgres, converge, name):
 
 
 def test_a_setting_that_the_server_refuses_ends_the_run_with_its_own_words(postgres, converge, name):
-    broken = converge(postgres_config={"shared_buffers": "nonsense"}, stack_wait_timeout=60)
+    broken = converge(postgres_config={"wal_level": "nonsense"}, stack_wait_timeout=60)
     assert broken.rc != 0
-    assert "shared_buffers" in broken.output
+    assert "wal_level" in broken.output
     assert "last lines of molecule-postgres-postgres-1" in broken.output
     assert converge().rc == 0
     assert postgres.health == "healthy"

@@ -141,3 +141,7 @@ def test_the_report_of_a_run_says_how_long_it_took(act, monkeypatch):
     monkeypatch.setattr(report.time, "time", lambda: 1185.0)
     act(report, {"stack": "s", "hosts": {}, "started": "1000"})
     assert act.shown[1] == "s, took 3 min 5 s"
+
+
+def test_who_has_the_lease_is_part_of_what_is_listed(act):
+    assert act(release, {"state": "listed", "app": "shop"}, [{"changed": False, "holder": "ann has it"}])["holder"] == "ann has it"
