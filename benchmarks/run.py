@@ -104,7 +104,8 @@ def up_by_hand(ours: Stack, hand: Stack) -> float:
     for project in projects(ours):
         compose = f"cd {project} && docker compose -p {name_of(ours, project)}"
         if "releases" in project:
-            steps.append(f"{compose} run --rm -T migrate alembic upgrade head")
+            image = json.loads(ours.host.sh(f"cat {project}/release.json"))["image"]
+            steps += [f"docker tag {image['ref']} {image['name']}", f"{compose} run --rm -T migrate alembic upgrade head"]
         steps.append(f"{compose} up -d --wait")
         if "releases" in project:
             steps.append(f"python3 -c {shlex.quote(LEAD)} /var/lib/{stack}/switch/run/admin.sock")
