@@ -12,6 +12,8 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError
+from ansible_collections.longshore.stack.plugins.module_utils._image_host import IMAGES_FILE, settled_in
 from ansible_collections.longshore.stack.plugins.plugin_utils import build_context
 from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_slices
 
@@ -24,11 +26,15 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        arguments, images = dict(self._task.args), {}
         if "state_path" not in arguments and "stack_root" in task_vars:
-            arguments["state_path"] = f"{self._templar.template(task_vars['stack_root'])}/images.json"
+            arguments["state_path"] = f"{self._templar.template(task_vars['stack_root'])}/{IMAGES_FILE}"
+            # Of this host: of one that the task is delegated to, nothing is known.
+            images = {} if self._task.delegate_to else (task_vars.get("__stack_roots") or {}).get("images") or {}
         name = str(arguments.get("name", ""))
         arguments["sent"] = self._sent(arguments, name)
+        if known := self._known(images, arguments):
+            return known
 
         def execute(resume):
             result = self._execute_module("longshore.stack.image", {**arguments, "resume": resume}, task_vars=task_vars)
@@ -40,6 +46,15 @@ class ActionModule(ActionBase):
 
         label = f"[{task_vars['inventory_hostname']}] {name.rpartition('/')[2].partition(':')[0]} image"
         return run_slices(execute, Display().display, label)
+
+    @staticmethod
+    def _known(images, arguments):
+        """The result where the first call of the run has seen that nothing is to do: saves a call for every service. images: of stack_roots."""
+        try:
+            record = settled_in(images, arguments, arguments["sent"])
+        except (ImageError, KeyError, TypeError, ValueError):  # the module says what is wrong
+            return None
+        return {"changed": False, **{key: getattr(record, key) for key in ("ref", "id", "digest", "source")}} if record else None
 
     def _sent(self, arguments, name):
         """What the module must know of the controller's files. Small things go along at once, large ones when they are needed."""

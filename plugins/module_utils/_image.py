@@ -156,6 +156,16 @@ def _plan(wanted: Wanted, source: str, record: Record | None, facts: Callable[[s
     raise ImageError(f"source: {source!r} is unknown; allowed are auto, registry, build and archive")
 
 
+def settled(wanted: Wanted, records: Mapping[str, Record], facts: Callable[[str], Facts | None]) -> Record | None:
+    """The record of an image that is there as it is wanted; nothing where anything is left to do or to write down."""
+    plan = decide(wanted, chosen(records, wanted.name), facts)
+    here = facts(plan.ref)
+    if plan.steps or not here or (plan.source == ARCHIVE and wanted.archived and wanted.archived.id != here.id):
+        return None
+    known = remember(records, Record(wanted.name, plan.source, plan.ref, here.id, here.digest, plan.source == BUILD))
+    return known[plan.ref] if list(known.values()) == list(records.values()) else None
+
+
 def base_ref(script: str) -> str:
     """The Debian image that recipes start from, named by what makes it."""
     return f"{OWN}/debian:trixie-{hashlib.sha256(script.encode()).hexdigest()[:12]}"
@@ -166,6 +176,12 @@ def facts_of(answer: Mapping[str, Any], repository: str = "") -> Facts:
     digests = [value.partition("@") for value in answer.get("RepoDigests") or []]
     own = [digest for name, _at, digest in digests if name.removeprefix("docker.io/").removeprefix("library/") == repository]
     return Facts(answer["Id"], (own or [digest for _name, _at, digest in digests] or [""])[0])
+
+
+def facts_among(answers: Iterable[Mapping[str, Any]], repository: str) -> Callable[[str], Facts | None]:
+    """Looks references and ids up among elements of `docker image inspect`."""
+    known = {name: facts_of(answer, repository) for answer in answers for name in [answer["Id"], *answer["RepoTags"], *answer["RepoDigests"]]}
+    return known.get
 
 
 # What is kept on the host: every image by its reference, in the order in which they were chosen

@@ -35,6 +35,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     chosen,
     decide,
     environment_file,
+    facts_among,
     facts_of,
     failure,
     fallback_warning,
@@ -44,10 +45,14 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     read_records,
     remember,
     script,
+    settled,
     write_records,
 )
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
 
+IMAGES_FILE = "images.json"
+# Of the module's options, those that make an image another one.
+DEFAULTS = {"source": AUTO, "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile"}
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 PIP_CONFIGS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
 
@@ -60,6 +65,26 @@ class Host:
     bundle: str = BUNDLE
     pip_configs: tuple[str, ...] = PIP_CONFIGS
     slice: float = 10
+
+
+def images_of(engine: Engine, root: str) -> dict[str, Any]:
+    """What the stack has chosen on this host, and what the engine has of that, so that the controller can tell when nothing is left to do."""
+    content = Folder(root).read(IMAGES_FILE)
+    if not content:
+        return {}
+    try:
+        answers = engine.inspect("image", list(read_records(content)))
+    except EngineError:
+        return {}
+    return {"records": content.decode(), "here": [{"Id": one["Id"], **{key: one.get(key) or [] for key in ("RepoTags", "RepoDigests")}} for one in answers]}
+
+
+def settled_in(images: Mapping[str, Any], params: Mapping[str, Any], sent: Mapping[str, Any]) -> Record | None:
+    """The record of an image that needs no look at the host, because `images_of` has just told that it is there as it is wanted."""
+    if not images:
+        return None
+    wanted = wanted_from({**DEFAULTS, **params}, sent)
+    return settled(wanted, read_records(images["records"].encode()), facts_among(images["here"], Reference.parse(wanted.name).repository))
 
 
 def wanted_from(params: Mapping[str, Any], sent: Mapping[str, Any]) -> Wanted:

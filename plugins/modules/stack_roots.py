@@ -58,10 +58,18 @@ served:
   type: list
   elements: dict
   sample: [{"name": "shop-web", "switch_port": 27368, "port": 8000, "health": "/health", "host": "app.mycompany.net", "places": 8}]
+images:
+  description:
+    - C(records), the text of the file in which P(longshore.stack.image#module) notes what it has chosen, and C(here), what the engine has of that.
+    - Empty where there is neither file nor engine.
+  returned: success
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._image_host import images_of
 from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots
 
 ARGUMENTS = {
@@ -80,7 +88,8 @@ def main():
         new = roots.claim(module.check_mode)
     except (RootError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(new), used=roots.used(), served=roots.served(), diff={"prepared": "".join(f"marked {path}\n" for path in new)})
+    found = {"used": roots.used(), "served": roots.served(), "images": images_of(Engine(), params["root"])}
+    module.exit_json(changed=bool(new), **found, diff={"prepared": "".join(f"marked {path}\n" for path in new)})
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.action import compose_project, migration, release, report, secret
+from ansible_collections.longshore.stack.plugins.action import compose_project, image, migration, release, report, secret
 
 STACK = {
     "inventory_hostname": "box",
@@ -24,8 +25,8 @@ STACK = {
 def act(monkeypatch):
     """Runs an action whose module gives these answers; `act.sent` is what the module got, `act.shown` what was printed."""
 
-    def run(plugin, arguments, answers=(), variables=None):
-        task = SimpleNamespace(args=arguments, async_val=0, check_mode=False, diff=False, action="x", environment=None)
+    def run(plugin, arguments, answers=(), variables=None, delegate_to=None):
+        task = SimpleNamespace(args=arguments, async_val=0, check_mode=False, diff=False, action="x", environment=None, delegate_to=delegate_to)
         action = plugin.ActionModule(
             task, SimpleNamespace(_shell=SimpleNamespace(tmpdir=None)), None, None, SimpleNamespace(template=lambda value: value), None
         )
@@ -53,6 +54,20 @@ def test_in_a_stack_a_project_needs_no_more_than_its_service(act):
 def test_what_the_task_says_wins_over_the_names_of_the_stack(act):
     act(compose_project, {"service": "valkey", "path": "/elsewhere"}, [{"changed": False}])
     assert (act.sent[0]["path"], act.sent[0]["project"]) == ("/elsewhere", "s-valkey")
+
+
+def test_an_image_that_the_first_call_of_the_run_has_seen_needs_no_call_of_its_own(act):
+    record = {"name": "shop:1", "source": "registry", "ref": "shop:1", "id": "sha256:1", "digest": "sha256:d", "brought": True}
+    here = {"Id": "sha256:1", "RepoTags": ["shop:1"], "RepoDigests": ["shop@sha256:d"]}
+    known = {"__stack_roots": {"images": {"records": json.dumps({"shop:1": record}), "here": [here]}}}
+    answer = {"changed": False, "ref": "shop:1", "id": "sha256:1", "digest": "sha256:d", "source": "registry"}
+    assert act(image, {"name": "shop:1", "source": "registry"}, variables=known) == answer
+    assert act.sent == []
+    for other, variables in (({"name": "shop:2"}, known), ({}, {}), ({"state_path": "/elsewhere"}, known)):
+        act(image, {"name": "shop:1", "source": "registry", **other}, [{"changed": False}], variables)
+        assert len(act.sent) == 1
+    act(image, {"name": "shop:1", "source": "registry"}, [{"changed": False}], known, delegate_to="other")
+    assert len(act.sent) == 1
 
 
 def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):

@@ -22,7 +22,7 @@ def engine_with(*refs, digest=""):
 
 
 def record(source, ref=NAME, name=NAME):
-    return Record(name, source, ref, f"sha256:{ref}")
+    return Record(name, source, ref, f"sha256:{ref}", brought=source == "build")
 
 
 @pytest.mark.parametrize(
@@ -328,3 +328,30 @@ def test_auto_stays_with_what_was_chosen_last_even_if_that_was_chosen_before():
 def test_what_the_stack_brought_it_has_brought_although_it_finds_it_there_later():
     records = image.remember({}, replace(record("registry"), brought=True))
     assert image.remember(records, record("registry"))[NAME].brought
+
+
+@pytest.mark.parametrize(
+    ("wanted", "records", "there"),
+    [
+        (Wanted(NAME, "build", BUILD), [record("build", BUILT)], (BUILT,)),
+        (Wanted(NAME, "auto", BUILD), [record("build", BUILT)], (BUILT,)),
+        (Wanted(NAME, "registry"), [record("registry")], (NAME,)),
+        (Wanted(NAME, "archive", archived=Archived(f"sha256:{NAME}", NAME)), [record("archive")], (NAME, f"sha256:{NAME}")),
+    ],
+)
+def test_an_image_that_is_there_as_it_is_wanted_needs_nothing(wanted, records, there):
+    ids = {ref: Facts(f"sha256:{ref.removeprefix('sha256:')}") for ref in there}
+    assert image.settled(wanted, {one.ref: one for one in records}, ids.get).ref == records[0].ref
+
+
+@pytest.mark.parametrize(
+    ("wanted", "records", "there"),
+    [
+        (Wanted(NAME, "build", BUILD), [record("build", BUILT)], ()),  # removed since
+        (Wanted(NAME, "registry"), [], (NAME,)),  # there, but not in the records yet
+        (Wanted(NAME, "build", BUILD), [record("build", BUILT), record("registry")], (BUILT, NAME)),  # another source than the last
+        (Wanted(NAME, "archive", archived=Archived("sha256:new", NAME)), [record("archive")], (NAME,)),  # another image in the archive
+    ],
+)
+def test_an_image_of_which_anything_is_left_to_do_is_not_settled(wanted, records, there):
+    assert image.settled(wanted, {one.ref: one for one in records}, engine_with(*there)) is None

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
 from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError, base_ref
-from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host, Slice
+from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host, Slice, images_of, settled_in
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
 
 SENT = {"build": {"name": "valkey", "hash": "a" * 64}, "base_script": "true\n", "files": [{"path": "Dockerfile", "content": "FROM x\n", "executable": False}]}
@@ -30,9 +30,18 @@ cd {tmp_path}
 echo "$*" >> calls
 case "$1 $2" in
     "image inspect")
-        name=$(echo "$3" | tr / _)
-        [ -e "images/$name" ] || {{ echo '[]'; echo "No such image: $3" >&2; exit 1; }}
-        echo '[{{"Id": "sha256:1", "RepoDigests": []}}]' ;;
+        shift 2
+        found= status=0
+        for ref; do
+            if [ -e "images/$(echo "$ref" | tr / _)" ]; then
+                found="$found${{found:+,}}{{\\"Id\\": \\"sha256:1\\", \\"RepoTags\\": [\\"$ref\\"], \\"RepoDigests\\": []}}"
+            else
+                echo "No such image: $ref" >&2
+                status=1
+            fi
+        done
+        echo "[$found]"
+        exit $status ;;
     "pull "*) [ -e registry ] || {{ echo "no such host" >&2; exit 1; }}; touch "images/$(echo "$2" | tr / _)" ;;
     "build "*)
         while [ -e slow ]; do sleep 0.1; done
@@ -321,3 +330,21 @@ def test_images_that_are_missing_are_left_out_and_other_errors_are_told():
 def test_an_answer_that_is_not_json_is_shown():
     with pytest.raises(EngineError, match="not JSON: 'hello'"):
         answering(stdout="hello").json(["info"])
+
+
+def test_the_controller_knows_without_a_call_what_the_engine_still_has(world):
+    result = world.slice(source="build")
+    images = images_of(Engine(), str(world.path / "opt"))
+    asked = {"name": "valkey/valkey:8.1.4", "source": "build"}
+    known = settled_in(images, asked, SENT)
+    assert (known.ref, known.id, known.source) == (result["ref"], result["id"], "build")
+    for other in ({"name": "valkey/valkey:8.1.5"}, {"source": "registry"}, {"args": {"A": "1"}}):
+        assert settled_in(images, {**asked, **other}, SENT) is None
+    for file in (world.path / "images").iterdir():
+        file.unlink()
+    assert settled_in(images_of(Engine(), str(world.path / "opt")), asked, SENT) is None
+
+
+def test_on_a_bare_host_the_controller_knows_nothing(world):
+    assert images_of(Engine(), str(world.path / "opt")) == {}
+    assert settled_in({}, {"name": "valkey/valkey:8.1.4"}, SENT) is None
