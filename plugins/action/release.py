@@ -16,7 +16,7 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_
 SAID = {
     "started": "started in {seconds:.1f} s",
     "taken_over": "took over what must not run twice in {seconds:.1f} s",
-    "switched": "switched in {switch_seconds:.2f} s",
+    "switched": "switched{beside} in {switch_seconds:.2f} s",
     "watched": "watched for {seconds:.0f} s, nothing failed",
     "live": "live",
     "retired": "drained in {drain_seconds:.1f} s ({cut} requests cut off), older releases retired in {seconds:.1f} s",
@@ -49,5 +49,7 @@ class ActionModule(ActionBase):
             result = run_slices(execute, display, label)
         said = SAID.get(arguments.get("state"), "")
         if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
-            display(f"{label} {result['of']}: {said.format(**{**result, 'live': result.get('live') or 'nothing'})}")
+            replicas = int(arguments.get("replicas") or 0)
+            words = {"live": result.get("live") or "nothing", "beside": f" {replicas} of each web process, beside what serves," if replicas else ""}
+            display(f"{label} {result['of']}: {said.format(**{**result, **words})}")
         return result

@@ -25,6 +25,7 @@ options:
       - V(release) - the release of the application O(of), for the module P(longshore.stack.release#module); needs O(secrets) and O(image).
       - V(recalled) - the same for a release that was made before; needs O(secrets) and O(record).
       - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
+      - V(rollout) - the steps in which a release of the application O(of) gets the requests of O(hosts).
       - V(backends) - the web processes that the switch leads requests to; may have O(served).
       - V(switch_published) - the ports that the switch publishes on this host; may have O(served).
     type: str
@@ -42,6 +43,11 @@ options:
     description: Web processes of the releases that are there, as the module P(longshore.stack.stack_roots#module) returns them.
     type: list
     elements: dict
+    default: []
+  hosts:
+    description: The application hosts of the run.
+    type: list
+    elements: str
     default: []
   record:
     description: What the module P(longshore.stack.release#module) recalled.
@@ -71,7 +77,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, recalled, release_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, recalled, release_of, rollout
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 
@@ -89,6 +95,7 @@ class LookupModule(LookupBase):
             "backends": lambda: _wiring.backends(view, self.get_option("served")),
             "switch_published": lambda: _wiring.switch_published(view, self.get_option("served")),
             "deploy": lambda: deploy_options(self._app(view, of)),
+            "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts")),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),
             "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),
         }

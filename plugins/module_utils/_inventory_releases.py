@@ -10,7 +10,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, Stack, element
 
 # By option of `deploy`: the least and the most that make sense.
-LIMITS = {"drain": (0, 3600), "observe": (0, 3600), "failures": (0, 100), "keep": (2, 100)}
+LIMITS = {"drain": (0, 3600), "observe": (0, 3600), "failures": (0, 100), "keep": (2, 100), "canary_seconds": (1, 86400), "max_parallel": (0, 1000), "pause": (0, 86400)}
 
 
 def check_releases(stack: Stack, apps: list[dict[str, Any]], host: Host, report: Report) -> None:

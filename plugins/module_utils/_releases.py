@@ -172,22 +172,29 @@ class Releases:
         self._policy([member for member in others if member.release == self.marked()], "always")
         self._do("stop", others)
 
-    def turn(self) -> float:
-        """The switch leads to the release from now on; seconds that it took."""
+    def turn(self, replicas: int = 0) -> float:
+        """The switch leads to the release from now on; seconds that it took.
+
+        replicas: so many containers of each web process get requests beside those that serve, to see how they do; 0 for all, alone.
+        """
         there = self.observe()
         wanted = self._all_running(there, self.app.release)
         if not self.switch or not wanted:
             return 0.0
-        seconds = self.switch.turn(wanted)
-        self.done.append(f"switch {self.app.release}")
+        # Of what must not run twice the old one is down already, so there is nothing to stand beside.
+        beside = {one["name"] for process, one in self.app.backends.items() if process not in self.app.singletons} if replicas else set()
+        seconds = self.switch.turn({name: found[:replicas] if name in beside else found for name, found in wanted.items()}, beside)
+        self.done.append(f"switch {f'{replicas} of ' if beside else ''}{self.app.release}")
         return seconds
 
     def watch(self, before: Mapping[str, Any], most: float) -> dict[str, Any]:
         """A look at the release that serves: fails when a container is down, or more than `most` percent of the requests fail."""
-        ill = [member for member in self.observe() if member.release == self.app.release and not member.well]
+        mine = [member for member in self.observe() if member.release == self.app.release]
+        ill = [member for member in mine if not member.well]
         if ill:
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
-        total, failed = self.switch.health([one["name"] for one in self.app.backends.values()]) if self.switch and self.app.backends else (0, 0)
+        names = {member.id[:12] for member in mine}
+        total, failed = self.switch.health(self._backends(), names) if self.switch and self.app.backends else (0, 0)
         seen = before or {"total": total, "failed": failed}
         asked, broken = total - seen["total"], failed - seen["failed"]
         if asked >= 20 and broken * 100 > most * asked:

@@ -174,7 +174,7 @@ class Call:
         return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
 
     def switched(self) -> dict[str, Any]:
-        return {"switch_seconds": round(self.releases.turn(), 3)}
+        return {"switch_seconds": round(self.releases.turn(self.params["replicas"]), 3)}
 
     def watched(self) -> dict[str, Any]:
         watch = self.params["watch"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,13 +154,16 @@ class Switch:
         places = self.places(wanted, new=True)
         return all({place.name for place in places[backend] if place.open} == {one.name for one in ups} for backend, ups in wanted.items())
 
-    def turn(self, wanted: Mapping[str, Sequence[Upstream]]) -> float:
-        """The new containers ready, then the others drained. Seconds from the first command to the last."""
+    def turn(self, wanted: Mapping[str, Sequence[Upstream]], beside: Collection[str] = ()) -> float:
+        """The new containers ready, then the others drained. Seconds from the first command to the last.
+
+        beside: backends whose other containers go on serving; what is wanted of them gets its share of the requests and no more.
+        """
         began = self.clock()
         chosen = {backend: _group_for(places, wanted[backend]) for backend, places in self.places(wanted).items()}
         self._make_ready(wanted, chosen)
         commands = []
-        for backend, places in self.places(wanted).items():
+        for backend, places in self.places(set(wanted) - set(beside)).items():
             names = {one.name for one in wanted[backend]}
             others = [place for place in places if place.used and not place.draining and (place.group != chosen[backend] or place.name not in names)]
             commands += [f"set server {backend}/{place.slot} state drain" for place in others]
@@ -178,7 +181,8 @@ class Switch:
             if len(upstreams) > len(slots):
                 raise SwitchError(f"{backend} has {len(upstreams)} containers and the switch {len(slots)} places for them; site.yml gives it more")
             by_name = {place.name: place for place in slots}
-            free = iter([place for place in slots if place.name not in {one.name for one in upstreams}])
+            # Of those that are left, first the ones that nobody has: another's requests may still be in flight.
+            free = iter(sorted((place for place in slots if place.name not in {one.name for one in upstreams}), key=lambda place: place.used))
             for one in upstreams:
                 # A place keeps its name when the release comes back, so its address is current already.
                 place = by_name.get(one.name) or next(free)
@@ -219,10 +223,10 @@ class Switch:
         drained = [place for group in places.values() for place in group if place.draining]
         return sum(counters.get((place.backend, place.slot), {}).get("current", 0) for place in drained)
 
-    def health(self, backends: Iterable[str]) -> tuple[int, int]:
-        """Requests and failures so far of the containers that serve."""
+    def health(self, backends: Iterable[str], names: Collection[str]) -> tuple[int, int]:
+        """Requests and failures so far of these containers."""
         counters = parse_counters(self.ask(["show stat"]))
-        serving = [counters.get((place.backend, place.slot), {}) for group in self.places(backends).values() for place in group if place.ready]
+        serving = [counters.get((place.backend, place.slot), {}) for group in self.places(backends).values() for place in group if place.name in names]
         return sum(one.get("total", 0) for one in serving), sum(one.get("failed", 0) for one in serving)
 
     def rest(self, backends: Iterable[str]) -> int:
@@ -263,10 +267,10 @@ def _key(line: str) -> tuple[str, ...]:
 
 
 def _group_for(places: Sequence[Place], upstreams: Sequence[Upstream]) -> str:
-    """The group that has these containers already, else the one that serves nobody."""
+    """The group that has one of these containers already, else the one that serves nobody."""
     names = {one.name for one in upstreams}
     for group in GROUPS:
-        if names and names == {place.name for place in places if place.group == group and place.used}:
+        if names & {place.name for place in places if place.group == group and place.used}:
             return group
     busy = {place.group for place in places if place.used and place.ready}
     draining = {place.group for place in places if place.used}

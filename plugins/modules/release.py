@@ -89,6 +89,12 @@ options:
     description: What the history says of the run, for O(state=recorded).
     type: dict
     default: {}
+  replicas:
+    description:
+      - For O(state=switched), how many containers of each web process get requests beside those that serve; 0 for all of them, alone.
+      - A process that must not run twice has all its requests in any case.
+    type: int
+    default: 0
   watch:
     description: Seconds to look, and the percentage of requests that may fail, for O(state=watched).
     type: dict
@@ -221,6 +227,7 @@ ARGUMENTS = {
     "lease_seconds": {"type": "float", "default": 60},
     "run": {"type": "dict", "default": {}},
     "record": {"type": "dict", "default": {}},
+    "replicas": {"type": "int", "default": 0},
     "watch": {"type": "dict", "default": {}},
     "wait_timeout": {"type": "float", "default": 300},
     "resume": {"type": "dict", "default": {}},

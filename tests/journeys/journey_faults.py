@@ -42,9 +42,17 @@ def begins(line: str, task: str) -> bool:
 
 def stages() -> list[str]:
     """Names of the tasks of a deploy up to the application's name, as ansible-playbook prints them."""
-    tasks = yaml.safe_load((ROOT / "roles/app/tasks/deploy.yml").read_text())
-    names = [task["name"] for outer in tasks for task in [*([outer] if "block" not in outer else []), *outer.get("block", [])]]
-    return [name.split(" {{")[0] for name in names]
+    return [name.split(" {{")[0] for name in _names("deploy.yml")]
+
+
+def _names(file: str) -> list[str]:
+    """In their order, with those of a file that is included in a loop."""
+    found = []
+    for task in yaml.safe_load((ROOT / "roles/app/tasks" / file).read_text()):
+        for inner in task.get("block", [task]):
+            included = inner.get("ansible.builtin.include_tasks")
+            found += _names(included) if included else [inner["name"]]
+    return found
 
 
 def unhealthy(fleet: Fleet) -> None:

@@ -93,6 +93,8 @@ def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
         "retired": "drained in 2.0 s (3 requests cut off), older releases retired in 1.2 s",
         "taken_back": "taken back in 1.2 s, 0-x serves",
     }
+    act(release, {"state": "switched", "app": "shop", "replicas": 1}, [dict(facts)])
+    assert act.shown == ["[box] shop 1-x: switched 1 of each web process, beside what serves, in 0.03 s"]
 
 
 def test_after_a_first_deploy_that_was_taken_back_nothing_serves(act):

@@ -349,6 +349,44 @@ def test_a_release_takes_the_requests_in_one_turn(shop):
     assert (run.done, shop.serving()) == (["switch new"], ["new-web", "new-web1"])
 
 
+def test_a_canary_leaves_the_others_serving_and_only_its_own_requests_are_judged(shop):
+    shop.lives("old", "web", "web")
+    shop.put("new", "web", "web")
+    run = shop.run("new")
+    run.turn(replicas=1)
+    assert (run.done, shop.serving()) == (["switch 1 of new"], ["new-web", "old-web", "old-web1"])
+    seen = run.watch({}, 5)
+    shop.haproxy.counted = {"old-web": {"stot": 100, "hrsp_5xx": 100}, "new-web": {"stot": 100, "hrsp_5xx": 1}}
+    run.watch(seen, 5)
+    shop.haproxy.counted["new-web"]["hrsp_5xx"] = 90
+    with pytest.raises(ReleaseError, match="90 of 100 requests failed"):
+        run.watch(seen, 5)
+    run.fall_back()
+    assert shop.serving() == ["old-web", "old-web1"]
+    run.turn()
+    assert shop.serving() == ["new-web", "new-web1"]
+
+
+def test_what_must_not_run_twice_has_no_canary(shop):
+    shop.singletons, shop.backends = ("beat", "admin"), {**WEB, "admin": {"name": "shop-admin", "port": 8000, "health": "/"}}
+    shop.haproxy.places |= {("shop-admin", slot): {"admin": 5, "name": "switch", "port": 8000} for slot in ("a1", "b1")}
+    shop.lives("old", "web", "admin")
+    shop.put("new", "web", "admin")
+    run = shop.run("new")
+    run.hand_over()
+    run.turn(replicas=1)
+    assert (shop.serving(), shop.haproxy.serving("shop-admin")) == (["new-web", "old-web"], ["new-admin"])
+
+
+def test_a_run_that_died_during_its_canary_leaves_the_old_release_alone_after_the_next(shop):
+    shop.lives("old", "web", "web", "beat")
+    shop.put("new", "web", "web")
+    shop.run("new").turn(replicas=1)
+    assert shop.after_a_reboot()[1] == {"old-web", "old-web1"}, "a restart of the switch knows no canary"
+    shop.run("next").settle()
+    assert (shop.serving(), shop.running()) == (["old-web", "old-web1"], ["old-beat", "old-web", "old-web"])
+
+
 @pytest.mark.parametrize("state", ["exited", "created", "restarting"])
 def test_a_release_of_which_nothing_runs_does_not_take_the_requests(shop, state):
     shop.lives("old", "web")

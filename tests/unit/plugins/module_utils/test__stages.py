@@ -58,7 +58,7 @@ class Site:
 
     def call(self, state, made=None, check=False, **more):
         given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
-        defaults = {"run": {}, "record": {}, "watch": {"seconds": 10, "failures": 5}, "release": "", "resume": {}, "spec": {}, "secrets": []}
+        defaults = {"run": {}, "record": {}, "replicas": 0, "watch": {"seconds": 10, "failures": 5}, "release": "", "resume": {}, "spec": {}, "secrets": []}
         params = {**given, **defaults, **(made or {}), **more}
         return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
 

@@ -130,11 +130,14 @@ def test_turned_twice_nothing_changes(box):
     assert box.haproxy.places == before
 
 
-def test_a_third_release_takes_the_places_of_the_drained_one_and_never_those_of_the_one_that_serves(box):
+def test_a_third_release_takes_the_group_of_the_drained_one_and_its_requests_in_flight_go_on(box):
     for name in ("one", "two", "three"):
         box.switch.turn(box.containers(name))
         assert box.haproxy.serving("shop-web") == [name]
-    assert box.groups() == {"a": {"three"}, "b": {"two"}}
+    assert box.groups() == {"a": {"one", "three"}, "b": {"two"}}
+    box.switch.turn(box.containers("two"))
+    box.switch.turn(box.containers("n1", "n2", "n3"))
+    assert box.groups() == {"a": {"n1", "n2", "n3"}, "b": {"two"}}, "where all places are needed, what is drained leaves its own"
 
 
 def test_a_release_with_fewer_replicas_leaves_nobody_behind_in_its_group(box):
@@ -157,6 +160,36 @@ def test_a_switch_that_died_between_two_releases_is_turned_to_either(box):
         assert not box.switch.serves(box.containers(wanted))
         box.switch.turn(box.containers(wanted))
         assert box.haproxy.serving("shop-web") == [wanted]
+
+
+def test_a_canary_gets_requests_beside_what_serves_and_then_the_rest_joins_it_in_its_group(box):
+    box.switch.turn(box.containers("old1", "old2"))
+    box.haproxy.asked.clear()
+    box.switch.turn(box.containers("new1"), beside={"shop-web"})
+    assert box.haproxy.serving("shop-web") == ["new1", "old1", "old2"]
+    assert not any("drain" in command for command in box.haproxy.asked)
+    box.switch.turn(box.containers("new1", "new2"))
+    assert box.haproxy.serving("shop-web") == ["new1", "new2"]
+    assert box.groups() == {"a": {"old1", "old2"}, "b": {"new1", "new2"}}
+
+
+def test_a_canary_that_fails_is_drained_alone(box):
+    box.switch.turn(box.containers("old"))
+    box.switch.turn(box.containers("new1"), beside={"shop-web"})
+    assert not box.switch.leads(box.containers("old"))
+    box.haproxy.asked.clear()
+    box.switch.turn(box.containers("old"))
+    assert box.haproxy.serving("shop-web") == ["old"]
+    assert [command for command in box.haproxy.asked if "drain" in command] == ["set server shop-web/b1 state drain"]
+
+
+def test_a_container_more_takes_a_place_that_nobody_has(box):
+    box.switch.turn(box.containers("one", "two"))
+    box.haproxy.busy = {"two": 1}
+    box.haproxy.asked.clear()
+    box.switch.turn(box.containers("one", "three"))
+    assert box.haproxy.serving("shop-web") == ["one", "three"]
+    assert box.groups()["a"] == {"one", "two", "three"}, "what is drained keeps its place until it has ended"
 
 
 def test_a_new_container_is_waited_for_until_the_name_server_knows_it(box):
@@ -261,12 +294,12 @@ def test_with_nothing_in_flight_no_connection_is_closed(box):
     assert not any(command.startswith("set") for command in box.haproxy.asked), "the second time there is nothing to tell"
 
 
-def test_health_counts_what_serves_and_not_what_is_drained(box):
+def test_health_counts_the_release_and_not_what_serves_beside_it(box):
     box.switch.turn(box.containers("old"))
     box.haproxy.counted = {"old": {"stot": 100, "hrsp_5xx": 50}, "new": {"stot": 40, "hrsp_5xx": 1, "econ": 2, "eresp": 3}}
-    assert box.switch.health(["shop-web"]) == (100, 50)
-    box.switch.turn(box.containers("new"))
-    assert box.switch.health(["shop-web"]) == (40, 6)
+    assert box.switch.health(["shop-web"], {"old"}) == (100, 50)
+    box.switch.turn(box.containers("new"), beside={"shop-web"})
+    assert box.switch.health(["shop-web"], {"new"}) == (40, 6)
 
 
 # -- what a restart finds ---------------------------------------------------------------------------------------------
