@@ -26,6 +26,8 @@ options:
       - V(recalled) - the same for a release that was made before; needs O(secrets) and O(record).
       - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
       - V(rollout) - the steps in which a release of the application O(of) gets the requests of O(hosts).
+      - V(hooks) - what the application O(of) wants to be run at O(places) of a deploy.
+      - V(closed) - why the application O(of) may not be released at this moment, or nothing.
       - V(backends) - the web processes that the switch leads requests to; may have O(served).
       - V(switch_published) - the ports that the switch publishes on this host; may have O(served).
     type: str
@@ -43,6 +45,11 @@ options:
     description: Web processes of the releases that are there, as the module P(longshore.stack.stack_roots#module) returns them.
     type: list
     elements: dict
+    default: []
+  places:
+    description: Places of a deploy, such as V(before switch), V(after live) or V(failed).
+    type: list
+    elements: str
     default: []
   hosts:
     description: The application hosts of the run.
@@ -73,11 +80,14 @@ _raw:
   type: list
 """
 
+from datetime import UTC, datetime
+
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, recalled, release_of, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import closed, deploy_options, hooks, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 
@@ -96,6 +106,8 @@ class LookupModule(LookupBase):
             "switch_published": lambda: _wiring.switch_published(view, self.get_option("served")),
             "deploy": lambda: deploy_options(self._app(view, of)),
             "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts")),
+            "hooks": lambda: hooks(self._app(view, of), *self.get_option("places")),
+            "closed": lambda: closed(deploy_options(self._app(view, of)), datetime.now(UTC)),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),
             "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),
         }

@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import WindowError, parse_window
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, Stack, element
 
 # By option of `deploy`: the least and the most that make sense.
-LIMITS = {"drain": (0, 3600), "observe": (0, 3600), "failures": (0, 100), "keep": (2, 100), "canary_seconds": (1, 86400), "max_parallel": (0, 1000), "pause": (0, 86400)}
+LIMITS = {
+    "drain": (0, 3600), "observe": (0, 3600), "failures": (0, 100), "keep": (2, 100),
+    "canary_seconds": (1, 86400), "max_parallel": (0, 1000), "pause": (0, 86400),
+}
 
 
 def check_releases(stack: Stack, apps: list[dict[str, Any]], host: Host, report: Report) -> None:
@@ -20,6 +25,8 @@ def check_releases(stack: Stack, apps: list[dict[str, Any]], host: Host, report:
     for index, app in enumerate(apps):
         path = ("stack_apps", element(index, app))
         careful(app, path, host, report)
+        windows(app, path, host, report)
+        hooks(stack, app, path, host, report)
         one_image(stack, app, path, host, report)
 
 
@@ -72,6 +79,58 @@ def careful(app: dict[str, Any], path: Path, host: Host, report: Report) -> None
         number = (app["deploy"] or {}).get(key)
         if number is not None and not least <= number <= most:
             report.add((*path, "deploy", key), "is out of range", value=number, allowed=f"{least} to {most}", example=f"{key}: {max(least, 5)}", host=host.name)
+
+
+def windows(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    deploy = app["deploy"] or {}
+    for index, text in enumerate(deploy.get("windows") or []):
+        try:
+            parse_window(text)
+        except WindowError:
+            report.add(
+                (*path, "deploy", "windows", index),
+                "is not a window",
+                value=text,
+                allowed="days and times, the end after the beginning or on the day after",
+                example="windows: ['mon-thu 09:00-16:00']",
+                host=host.name,
+            )
+    zone = deploy.get("time_zone")
+    if zone and zone not in available_timezones():
+        report.add(
+            (*path, "deploy", "time_zone"),
+            "is not a time zone that this controller knows",
+            value=zone,
+            allowed="a name of the time zone database",
+            example="time_zone: Europe/Berlin",
+            host=host.name,
+        )
+
+
+def hooks(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    processes = [process["name"] for process in app["processes"]]
+    for index, hook in enumerate(app["hooks"]):
+        where, example = (*path, "hooks", index), "command: [python, -m, shop.warm]"
+        if bool(hook["command"]) == bool(hook["tasks"]):
+            both = "has command and tasks" if hook["command"] else "has neither command nor tasks"
+            report.add(where, both, allowed="one of them", example=example, host=host.name)
+        if hook["process"] and hook["process"] not in processes:
+            report.add(
+                (*where, "process"), "is no process of the application", value=hook["process"], allowed=", ".join(processes), example=example, host=host.name
+            )
+        if hook["tasks"] and not stack.files.is_file(hook["tasks"]):
+            report.add(
+                (*where, "tasks"),
+                "this file is not on the controller",
+                value=hook["tasks"],
+                allowed="a file with tasks",
+                example='tasks: "{{ inventory_dir }}/hooks/announce.yml"',
+                host=host.name,
+            )
+        if hook["timeout"] is not None and not 1 <= hook["timeout"] <= 86400:
+            report.add(
+                (*where, "timeout"), "is out of range", value=hook["timeout"], allowed="1 to 86400 seconds", example="timeout: 300", host=host.name
+            )
 
 
 def one_image(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:

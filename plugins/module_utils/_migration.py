@@ -4,42 +4,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import Busy, Found, OneOff, OneOffError, keep_output, masked, secrets_of, tail
 
-LABEL_RELEASE = "stack.longshore.migration.release"
-LABEL_STEP = "stack.longshore.migration.step"
 MARK = "---longshore-exit-status"
-TAIL_LINES = 40
-# Time for the tool to cancel its statement and say so, after the limit.
-STOP_SECONDS = 3
 # The server's own limit comes after ours, so that ours explains what happened.
 STATEMENT_MARGIN = 5
 NOT_KNOWN = "not known: there is no check_command"
 
 
-class MigrationError(Exception):
-    """The migration was not done; the text is fit for a user, `facts` go with it."""
-
-    def __init__(self, message: str, **facts: Any):
-        super().__init__(message)
-        self.facts = facts
-
-
-class Busy(MigrationError):
-    """The container of another run came first."""
+class MigrationError(OneOffError):
+    """The migration was not done."""
 
 
 @dataclass(frozen=True)
@@ -185,135 +170,12 @@ def sections_of(commands: Sequence[tuple[str, ...]], output: str) -> list[Sectio
     return [Section(command, found[2 * n].strip("\n"), int(found[2 * n + 1])) for n, command in enumerate(commands)]
 
 
-_URL_PASSWORD = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*:)(?P<password>[^\s'\"]+)@")
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
-
-
-def secrets_of(environment: Mapping[str, str]) -> list[str]:
-    """Values of the environment that must not be shown, the longest first."""
-    found = set()
-    for name, value in environment.items():
-        if _SECRET_NAME.search(name):
-            found.add(value)
-        if "://" in value:
-            with contextlib.suppress(ValueError):
-                password = urlsplit(value).password or ""
-                found |= {password, unquote(password)}
-    # A short value is no secret, and would blacken every second word.
-    return sorted((value for value in found if len(value) >= 6), key=len, reverse=True)
-
-
-def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    text = _URL_PASSWORD.sub(r"\g<begin>***@", text)
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def tail(text: str, lines: int = TAIL_LINES) -> str:
-    return "\n".join(text.rstrip().splitlines()[-lines:])
-
-
 def postgres_environment(environment: Mapping[str, str], release: str, timeout: float) -> dict[str, str]:
     """What lets the server end a session by itself whose client is gone, even while it waits for a lock."""
     limit = round((timeout + STATEMENT_MARGIN) * 1000)
     options = f"-c client_connection_check_interval=1000 -c statement_timeout={limit}"
     # The server cuts names at 63 bytes, with a notice.
     return {"PGOPTIONS": f"{environment.get('PGOPTIONS', '')} {options}".strip(), "PGAPPNAME": f"longshore-migration-{release}"[:63]}
-
-
-def merge_streams(*streams: str) -> str:
-    """Log lines with the engine's time in front, from several streams, in the order in which they were written and without the times."""
-    lines = sorted((line.partition(" ")[::2] for stream in streams for line in stream.splitlines()), key=lambda pair: pair[0])
-    return "\n".join(text for _time, text in lines)
-
-
-def untimed(stream: str) -> str:
-    return "\n".join(line.partition(" ")[2] for line in stream.splitlines())
-
-
-def seconds_of(moment: str) -> float:
-    """Epoch seconds of the engine's time, which has more digits than Python reads."""
-    return datetime.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
-
-
-@dataclass(frozen=True)
-class Found:
-    """A migration container that is there."""
-
-    id: str
-    running: bool
-    release: str
-    step: str
-    started: float
-
-
-class OneOff:
-    """The one container in which a migration may run. The engine lets a name exist once, so two never run at the same time.
-
-    What was started is called by its id: the name may already belong to the container of another run.
-    """
-
-    def __init__(self, spec: Spec, engine: Engine):
-        self.spec, self.engine = spec, engine
-        self.name = f"{spec.lock}-migration"
-        self.compose = ["compose", "--project-directory", spec.path, "-f", os.path.join(spec.path, "compose.yaml"), "-p", spec.project]
-
-    def environment(self) -> dict[str, str]:
-        """The environment that the service would get."""
-        services = self.engine.json([*self.compose, "--profile", "*", "config", "--format", "json"], timeout=60).get("services", {})
-        if self.spec.service not in services:
-            raise MigrationError(f"{self.spec.path}/compose.yaml has no service {self.spec.service}; it has {', '.join(sorted(services)) or 'none'}")
-        given = services[self.spec.service].get("environment") or {}
-        return {name: str(value).replace("$$", "$") for name, value in given.items() if value is not None}
-
-    def find(self) -> Found | None:
-        for info in self.engine.inspect("container", [self.name], timeout=60):
-            labels, state = info["Config"]["Labels"], info["State"]
-            return Found(info["Id"], state["Running"], labels.get(LABEL_RELEASE, "?"), labels.get(LABEL_STEP, "?"), seconds_of(state["StartedAt"]))
-        return None
-
-    def start(self, step: str, command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:
-        """The id of a detached container: it goes on when the connection to this host is cut, and its exit status is kept."""
-        options = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        options += ["-w", self.spec.working_dir] if self.spec.working_dir else []
-        labels = ["-l", f"{LABEL_RELEASE}={self.spec.release}", "-l", f"{LABEL_STEP}={step}"]
-        run = ["run", "--detach", "--no-deps", "-T", "--name", self.name, *labels, *options, self.spec.service, *command]
-        result = self.engine.run([*self.compose, *run], timeout=timeout)
-        if result.ok:
-            return result.stdout.split()[-1]
-        said = "\n".join(line for line in result.reason().splitlines() if not re.match(r"\s*(Container|Network|Volume) \S+ +\w+ ?$", line))
-        if "is already in use" in said:
-            raise Busy(f"another migration of {self.spec.lock} has just started in container {self.name}; run again when it has ended")
-        self.remove(self.name)
-        raise MigrationError(f"cannot start {shlex.join(command[:2])} in service {self.spec.service}: {said}", rc=result.rc)
-
-    def wait(self, container: str, seconds: float) -> int | None:
-        """The exit status, or None when it still runs after that time."""
-        try:
-            result = self.engine.run(["wait", container], timeout=seconds)
-        except EngineError as error:
-            if isinstance(error.__cause__, subprocess.TimeoutExpired):
-                return None
-            raise
-        if not result.ok and "No such container" not in result.stderr:
-            raise EngineError(f"docker wait {self.name}: {result.reason()}", result)
-        if not result.ok:
-            raise MigrationError(f"container {self.name} was removed by somebody else while the migration ran; run again to see where it stands")
-        return int(result.stdout)
-
-    def output(self, container: str, lines: str = "all") -> tuple[str, str]:
-        """Standard output, and both streams as one; nothing where another run has cleared the container away."""
-        result = self.engine.run(["logs", "--timestamps", "--tail", lines, container], timeout=60)
-        if not result.ok:
-            return "", ""
-        return untimed(result.stdout), merge_streams(result.stdout, result.stderr)
-
-    def stop(self, container: str) -> None:
-        self.engine.run(["stop", "-t", str(STOP_SECONDS), container], timeout=STOP_SECONDS + 30)
-
-    def remove(self, container: str) -> None:
-        self.engine.run(["rm", "--force", container], timeout=60)
 
 
 @dataclass
@@ -338,7 +200,8 @@ class Migration:
     def __init__(self, spec: Spec, engine: Engine, check: bool, clock: Callable[[], float]):
         self.spec, self.check, self.clock = spec, check, clock
         self.tool = tool_of(spec)
-        self.container = OneOff(spec, engine)
+        what = f"migration of {spec.lock}"
+        self.container = OneOff(engine, f"{spec.lock}-migration", what, spec.project, spec.path, spec.service, spec.release, spec.working_dir)
         self.state = State()
         self.environment: dict[str, str] = {}
         self.steps = {"read": self._after_read, "upgrade": self._after_upgrade, "verify": self._after_verify, "seed": self._after_seed}
@@ -438,7 +301,7 @@ class Migration:
             self._keep(step, rc, both)
         try:
             return self.steps[step](rc, stdout)
-        except MigrationError as error:
+        except OneOffError as error:
             error.facts = {"rc": rc, "output": tail(both), **self._facts(), **error.facts}
             raise
 
@@ -562,12 +425,7 @@ class Migration:
 
     def _keep(self, step: str, rc: int | None, text: str) -> None:
         """Add the output of a step to the file that the release keeps."""
-        when = datetime.fromtimestamp(round(self.clock()), UTC).isoformat()
-        end = "stopped at the time limit" if rc is None else f"exit status {rc}"
-        handle = os.open(self.spec.output_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "a", encoding="utf-8") as file:
-            os.fchmod(handle, 0o600)
-            file.write(f"== {when} {step}: {shlex.join(self._command(step))}: {end}\n{text}\n")
+        keep_output(self.spec.output_path, self.clock(), f"{step}: {shlex.join(self._command(step))}", rc, text)
 
 
 def diff_of(result: Mapping[str, Any]) -> dict[str, str]:

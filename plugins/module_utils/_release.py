@@ -7,10 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import ENV_SECRET, harden
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import deploy_options
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, app_environment, backend, host_of
 
 MIGRATE = "migrate"
@@ -95,36 +96,6 @@ def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secre
         "warm": options["keep_previous"] == "warm",
     }
     return {"spec": spec, "secrets": secrets}
-
-
-def deploy_options(app: Mapping[str, Any]) -> dict[str, Any]:
-    """`deploy` of an application with its defaults; they are those of the argument specification, tested."""
-    given = {name: value for name, value in (app.get("deploy") or {}).items() if value is not None}
-    defaults = {"drain": 30, "observe": 10, "failures": 5, "keep": 5, "keep_previous": "none"}
-    return {**defaults, "canary": "none", "canary_seconds": 60, "max_parallel": 0, "pause": 10, **given}
-
-
-def rollout(options: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
-    """The steps in which the hosts are switched: `hosts` of the step, `replicas` of each web process (0: all),
-    `seconds` to watch all that are `switched` by then, and a `label` for the user.
-
-    options: of `deploy_options`. The last step is watched as long as a deploy without steps.
-    """
-    steps: list[dict[str, Any]] = []
-    rest = list(hosts)
-    if options["canary"] == "replica":
-        steps.append({"hosts": rest[:1], "replicas": 1, "seconds": options["canary_seconds"]})
-    elif options["canary"] == "host" and len(rest) > 1:
-        steps.append({"hosts": rest[:1], "replicas": 0, "seconds": options["canary_seconds"]})
-        rest = rest[1:]
-    size = int(options["max_parallel"]) or len(rest)
-    steps += [{"hosts": rest[start : start + size], "replicas": 0, "seconds": options["pause"]} for start in range(0, len(rest), size)]
-    steps[-1]["seconds"] = options["observe"]
-    for number, step in enumerate(steps, 1):
-        step["switched"] = list(dict.fromkeys(host for one in steps[:number] for host in one["hosts"]))
-        what = "one replica of " if step["replicas"] else ""
-        step["label"] = f"{what}{', '.join(step['hosts'])}, step {number} of {len(steps)}" if len(steps) > 1 else "all hosts"
-    return steps
 
 
 def masked_environment(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -190,8 +190,9 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError, Leases
-from ansible_collections.longshore.stack.plugins.module_utils._migration import Migration, MigrationError, Spec, diff_of
+from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError, guard
+from ansible_collections.longshore.stack.plugins.module_utils._migration import Migration, Spec, diff_of
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
 
 SLICE_SECONDS = 8.0
 COMMAND = {"type": "list", "elements": "str", "default": []}
@@ -230,13 +231,6 @@ def spec_of(params: dict) -> Spec:
     })  # fmt: skip
 
 
-def guard(lease: dict) -> None:
-    """Every slice shows that its run lives, and ends where another run has begun."""
-    leases = Leases(lease["app"], lease["path"], time.time)
-    with leases.locked():
-        leases.guard(lease["run"], int(lease["number"]), "migrate", float(lease["seconds"]))
-
-
 def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     params = module.params
@@ -245,10 +239,10 @@ def main():
     if params["tool"] != "command" and (params["check_command"] or params["current_command"]):
         module.fail_json(msg="check_command and current_command are for tool: command only; alembic and django are asked in their own way")
     try:
-        if params["lease"] and not module.check_mode:
-            guard(params["lease"])
+        if not module.check_mode:
+            guard(params["lease"], "migrate", time.time)
         result = Migration(spec_of(params), Engine(), module.check_mode, time.time).run(SLICE_SECONDS, params["resume"])
-    except MigrationError as error:
+    except OneOffError as error:
         module.fail_json(msg=str(error), **error.facts)
     except (EngineError, LeaseError) as error:
         module.fail_json(msg=str(error))

@@ -19,17 +19,14 @@ from ansible_collections.longshore.stack.plugins.module_utils._migration import 
     Spec,
     Status,
     diff_of,
-    masked,
-    merge_streams,
     parse_alembic,
     parse_command,
     parse_django,
     postgres_environment,
     reading_script,
-    secrets_of,
     sections_of,
-    tail,
 )
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
 
 # Recorded from Alembic 1.20: a branch, a merge, a dependency, a title in parentheses, a branch label.
 ALEMBIC_HISTORY = """\
@@ -145,28 +142,6 @@ class TestReadingScript:
             sections_of((("a",), ("b",)), f"x\n{MARK} 0\ny\n")
 
 
-class TestSecrets:
-    @pytest.mark.parametrize(
-        "text",
-        ["postgresql://app:s3cret-pw@db:5432/app", "redis://:s3cret-pw@cache/0", "amqp://u:s3cret-pw/with@slash@mq", "could not reach 'pg+x://u:s3cret-pw@db'"],
-    )
-    def test_the_password_of_a_url_is_masked(self, text):
-        assert "s3cret-pw" not in masked(text)
-        assert "***@" in masked(text)
-
-    def test_text_without_a_password_stays_as_it_is(self):
-        text = "see https://docs.example.org/page: mail me@example.org, http://host:8000/path"
-        assert masked(text) == text
-
-    def test_values_of_variables_that_are_called_secret_are_masked(self):
-        secrets = secrets_of({"SECRET_KEY": "abcdef123", "DB_PASSWORD": "hunter2222", "LOG_LEVEL": "information", "API_KEY": "short"})
-        assert masked("abcdef123 hunter2222 information short", secrets) == "*** *** information short"
-
-    def test_the_password_within_a_url_of_the_environment_is_masked_where_it_stands_alone(self):
-        secrets = secrets_of({"DATABASE_URL": "postgresql://app:p%40ssw0rd@db/app?x=1"})
-        assert masked("password=p@ssw0rd p%40ssw0rd", secrets) == "password=*** ***"
-
-
 class TestPostgresGuard:
     def test_the_options_of_the_service_are_kept(self):
         given = postgres_environment({"PGOPTIONS": "-c search_path=shop"}, "1.4.2", 60)
@@ -175,16 +150,6 @@ class TestPostgresGuard:
     def test_the_session_is_named_after_the_release_within_the_length_that_the_server_keeps(self):
         assert postgres_environment({}, "1.4.2", 60)["PGAPPNAME"] == "longshore-migration-1.4.2"
         assert len(postgres_environment({}, "x" * 100, 60)["PGAPPNAME"]) == 63
-
-
-def test_both_streams_are_shown_in_the_order_of_writing():
-    out = "2026-01-01T00:00:00.1Z one\n2026-01-01T00:00:00.3Z three\n"
-    err = "2026-01-01T00:00:00.2Z two\n2026-01-01T00:00:00.4Z   four\n"
-    assert merge_streams(out, err) == "one\ntwo\nthree\n  four"
-
-
-def test_a_tail_is_the_last_lines():
-    assert tail("a\nb\nc\n", 2) == "b\nc"
 
 
 class Docker:
@@ -360,7 +325,7 @@ class TestMigration:
             migrate(docker, release.parent / "not-there")
 
     def test_a_service_that_is_not_in_the_file_is_an_error_that_names_those_that_are(self, docker, release):
-        with pytest.raises(MigrationError, match="has no service migrator; it has migrate, web"):
+        with pytest.raises(OneOffError, match="has no service migrator; it has migrate, web"):
             migrate(docker, release, service="migrator")
 
     def test_the_diff_shows_revisions(self, docker, release):
@@ -427,7 +392,7 @@ class TestFailure:
 
     def test_an_image_that_cannot_start_is_said_in_the_engines_words(self, docker, release):
         docker._run = lambda _words: Result((), 1, "", ' Container x Creating \nError: exec: "sh": executable file not found in $PATH')
-        with pytest.raises(MigrationError, match=r'cannot start sh -c in service migrate: Error: exec: "sh": executable file not found in \$PATH') as caught:
+        with pytest.raises(OneOffError, match=r'cannot start sh -c in service migrate: Error: exec: "sh": executable file not found in \$PATH') as caught:
             migrate(docker, release)
         assert "Creating" not in str(caught.value)
 
@@ -547,7 +512,7 @@ class TestInterruption:
     def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
         docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")
         docker.container = {"rc": 0, "end": docker.now + 5, "says": "", "labels": {}, "environment": {}}
-        with pytest.raises(MigrationError, match="another migration of shop-web has just started"):
+        with pytest.raises(OneOffError, match="another migration of shop-web has just started"):
             migrate(docker, release)
         assert docker.container is not None
 

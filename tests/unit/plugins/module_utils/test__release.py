@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._release import deploy_options, masked_environment, recalled, release_of, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import deploy_options
+from ansible_collections.longshore.stack.plugins.module_utils._release import masked_environment, recalled, release_of
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError
 
 IMAGE = {"ref": "registry.test/shop:1.4.2", "id": "sha256:1"}
@@ -309,33 +310,3 @@ def test_a_health_command_is_run_as_it_is_and_without_either_the_image_decides()
     assert health(health={"command": ["celery", "inspect"]})["test"] == ["CMD", "celery", "inspect"]
     assert health(health={"path": "/health"}) is None
     assert health() is None
-
-
-# -- steps of a rollout ------------------------------------------------------------------------------------------------
-
-
-def steps(hosts, **options):
-    found = rollout(deploy_options({"deploy": {"observe": 7, **options}}), hosts)
-    assert [step["switched"] for step in found][-1] == hosts, "in the end all hosts are switched"
-    return [(step["hosts"], step["replicas"], step["seconds"]) for step in found]
-
-
-def test_without_a_canary_all_hosts_are_switched_at_once():
-    assert steps(["a", "b"]) == [(["a", "b"], 0, 7)]
-
-
-def test_a_canary_comes_first_and_is_watched_for_its_own_time():
-    assert steps(["a", "b"], canary="host", canary_seconds=30) == [(["a"], 0, 30), (["b"], 0, 7)]
-    assert steps(["a", "b"], canary="replica", canary_seconds=30) == [(["a"], 1, 30), (["a", "b"], 0, 7)]
-    assert steps(["a"], canary="host") == [(["a"], 0, 7)], "one host has nothing to compare with"
-
-
-def test_hosts_are_switched_so_many_at_a_time():
-    assert steps(["a", "b", "c"], max_parallel=2, pause=3) == [(["a", "b"], 0, 3), (["c"], 0, 7)]
-    assert steps(["a", "b", "c"], max_parallel=1, canary="host", canary_seconds=9) == [(["a"], 0, 9), (["b"], 0, 10), (["c"], 0, 7)]
-
-
-def test_a_step_says_who_is_asked_and_what_comes_after():
-    found = rollout(deploy_options({"deploy": {"canary": "replica"}}), ["a", "b"])
-    assert [step["label"] for step in found] == ["one replica of a, step 1 of 2", "a, b, step 2 of 2"]
-    assert [step["switched"] for step in found] == [["a"], ["a", "b"]]

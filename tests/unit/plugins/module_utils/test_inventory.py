@@ -101,6 +101,27 @@ MEANING = {
     ),
     "port of the switch for root": ({"apps": [web(switch_port=80)]}, "stack_apps[shop].processes[web].switch_port", "is not a port for the switch"),
     "drain without end": ({"apps": [app(deploy={"drain": 86400})]}, "stack_apps[shop].deploy.drain", "is out of range"),
+    "canary without a look": ({"apps": [app(deploy={"canary_seconds": 0})]}, "stack_apps[shop].deploy.canary_seconds", "is out of range"),
+    "unknown canary": ({"apps": [app(deploy={"canary": "half"})]}, "stack_apps[shop].deploy.canary", "not one of the choices"),
+    "window of no day": ({"apps": [app(deploy={"windows": ["9-16"]})]}, "stack_apps[shop].deploy.windows[0]", "is not a window"),
+    "unknown time zone": ({"apps": [app(deploy={"time_zone": "Mars/Olympus"})]}, "stack_apps[shop].deploy.time_zone", "is not a time zone"),
+    "hook without work": ({"apps": [app(hooks=[{"stage": "switch"}])]}, "stack_apps[shop].hooks[0]", "has neither command nor tasks"),
+    "hook with two works": (
+        {"apps": [app(hooks=[{"stage": "switch", "command": ["x"], "tasks": __file__}])]},
+        "stack_apps[shop].hooks[0]",
+        "has command and tasks",
+    ),
+    "hook at no stage": ({"apps": [app(hooks=[{"stage": "build", "command": ["x"]}])]}, "stack_apps[shop].hooks[0].stage", "not one of the choices"),
+    "hook in no process": (
+        {"apps": [app(hooks=[{"stage": "switch", "command": ["x"], "process": "wep"}])]},
+        "stack_apps[shop].hooks[0].process",
+        "is no process",
+    ),
+    "hook without its file": (
+        {"apps": [app(hooks=[{"stage": "live", "tasks": "nowhere.yml"}])], "files": Files(lambda path: False, lambda path: False)},
+        "stack_apps[shop].hooks[0].tasks",
+        "is not on the controller",
+    ),
     "nothing to go back to": ({"apps": [app(deploy={"keep": 1})]}, "stack_apps[shop].deploy.keep", "is out of range"),
     "version and release": ({"variables": {"app_version": "1.2.3", "app_release": "1.2.2-0a1b2c3d"}}, "app_release", "together with app_version"),
     "image built on each host": (

@@ -1,0 +1,53 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the processes of applications said last, in the order in which they said it, and nothing secret of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import masked, secrets_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS
+from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of
+
+AT_ONCE = 8
+
+
+class LogsError(Exception):
+    """Nothing can be shown; the text is fit for a user."""
+
+
+def chosen(containers: Iterable[Mapping[str, Any]], apps: Collection[str], process: str) -> list[Mapping[str, Any]]:
+    """The containers of these applications, of one process where it is named."""
+    mine = [one for one in containers if one["Config"]["Labels"].get(LABEL_SERVICE) in apps and LABEL_PROCESS in one["Config"]["Labels"]]
+    found = [one for one in mine if process in ("", one["Config"]["Labels"][LABEL_PROCESS])]
+    if mine and not found:
+        known = ", ".join(sorted({one["Config"]["Labels"][LABEL_PROCESS] for one in mine}))
+        raise LogsError(f"app_process: no container of {', '.join(apps)} runs {process!r}; allowed: {known}, for example -e app_process={known.split(',')[0]}")
+    return found
+
+
+def source(container: Mapping[str, Any]) -> str:
+    """Application, process, and the number of the replica."""
+    labels = container["Config"]["Labels"]
+    return f"{labels[LABEL_SERVICE]}/{labels[LABEL_PROCESS]}-{container['Name'].rpartition('-')[2]}"
+
+
+def last_lines(engine: Engine, stack: str, apps: Sequence[str], process: str, lines: int, since: str) -> list[list[str]]:
+    """Moment, source and text of each line, the oldest first; of every container so many lines, all of them since a moment or for a time."""
+    options = ["--timestamps", "--tail", str(lines), *(["--since", since] if since else [])]
+
+    def read(container: Mapping[str, Any]) -> list[list[str]]:
+        said = engine.must(["logs", *options, container["Id"]], timeout=60)
+        environment = dict(entry.partition("=")[::2] for entry in container["Config"].get("Env") or [])
+        secrets, name = secrets_of(environment), source(container)
+        rows = (line.partition(" ")[::2] for line in [*said.stdout.splitlines(), *said.stderr.splitlines()])
+        return [[moment, name, masked(text, secrets)] for moment, text in rows]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(read, chosen(containers_of(engine, stack), apps, process))
+    return sorted((row for rows in found for row in rows), key=lambda row: row[0])

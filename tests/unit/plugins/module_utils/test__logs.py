@@ -1,0 +1,63 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
+from ansible_collections.longshore.stack.plugins.module_utils._logs import LogsError, last_lines
+
+SAID = {
+    "w1": ("2026-11-24T10:00:01.1Z started\n2026-11-24T10:00:03.1Z token canary-token\n", "2026-11-24T10:00:02.1Z warning\n"),
+    "w2": ("2026-11-24T10:00:02.5Z second\n", ""),
+    "b1": ("2026-11-24T10:00:00.1Z tick\n", ""),
+}
+
+
+def container(name, process, service="shop"):
+    labels = {"stack.longshore.service": service, **({"stack.longshore.process": process} if process else {})}
+    return {"Id": name, "Name": f"/s-shop-1-{process}-{name[1:]}", "Config": {"Labels": labels, "Env": ["API_TOKEN=canary-token", "A=b"]}}
+
+
+THERE = [container("w1", "web"), container("w2", "web"), container("b1", "beat"), container("d1", "web", "docs"), container("p1", "", "postgres")]
+
+
+@pytest.fixture
+def engine():
+    asked = []
+
+    def answer(args, **_options):
+        asked.append(list(args[1:]))
+        if args[1] == "ps":
+            return Result((), 0, "\n".join(one["Id"] for one in THERE), "")
+        if args[1] == "logs":
+            return Result((), 0, *SAID[args[-1]])
+        return Result((), 0, json.dumps(THERE), "")
+
+    found = Engine(runner=answer)
+    found.asked = asked
+    return found
+
+
+def test_lines_of_all_processes_come_in_the_order_of_writing_and_without_secrets(engine):
+    rows = last_lines(engine, "s", ["shop"], "", 100, "")
+    assert [(source, text) for _moment, source, text in rows] == [
+        ("shop/beat-1", "tick"),
+        ("shop/web-1", "started"),
+        ("shop/web-1", "warning"),
+        ("shop/web-2", "second"),
+        ("shop/web-1", "token ***"),
+    ]
+
+
+def test_one_process_is_read_and_only_as_much_as_was_asked_for(engine):
+    rows = last_lines(engine, "s", ["shop"], "beat", 5, "15m")
+    assert [text for _moment, _source, text in rows] == ["tick"]
+    assert [words for words in engine.asked if words[0] == "logs"] == [["logs", "--timestamps", "--tail", "5", "--since", "15m", "b1"]]
+
+
+def test_a_process_that_does_not_run_is_named_with_those_that_do(engine):
+    with pytest.raises(LogsError, match=r"no container of shop runs 'wep'; allowed: beat, web, for example -e app_process=beat"):
+        last_lines(engine, "s", ["shop"], "wep", 100, "")
