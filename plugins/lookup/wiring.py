@@ -51,6 +51,11 @@ options:
     type: list
     elements: str
     default: []
+  closed:
+    description: Applications under maintenance, as the modules P(longshore.stack.stack_roots#module) and P(longshore.stack.status#module) return them.
+    type: list
+    elements: str
+    default: []
   hosts:
     description: The application hosts of the run.
     type: list
@@ -97,7 +102,7 @@ class LookupModule(LookupBase):
         view, of = view_of(variables, self._templar.template), self.get_option("of")
         answers = {
             "routes": lambda: _wiring.routes(view),
-            "probes": lambda: _wiring.probes(view, self.get_option("ca_path"), of or ""),
+            "probes": lambda: _wiring.probes(view, self.get_option("ca_path"), of or "", self.get_option("closed")),
             "users": lambda: _wiring.users(view, of),
             "published": lambda: _wiring.published(view, of),
             "secrets": lambda: _wiring.service_secrets(view, of, self.get_option("secrets"), self.get_option("uid")),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import posixpath
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
@@ -44,7 +45,7 @@ SYSTEM_FOLDERS = frozenset(
 def check_stack(stack: Stack, report: Report) -> None:
     """Every rule of this file."""
     for host in stack.hosts.values():
-        for rule in (names, keeper, folders, domain, tls, external_urls, certificates, addresses):
+        for rule in (names, keeper, folders, domain, tls, external_urls, certificates, maintenance, addresses):
             rule(stack, host, report)
     for rule in (same_everywhere, group_names, one_host_groups, reachable_services):
         rule(stack, report)
@@ -200,6 +201,36 @@ def certificates(stack: Stack, host: Host, report: Report) -> None:
                 example="stack_ca_certificates: [files/company-ca.pem]",
                 host=host.name,
             )
+
+
+def maintenance(stack: Stack, host: Host, report: Report) -> None:
+    for index, text in enumerate(host.values.get("stack_maintenance_allow") or []):
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            report.add(
+                ("stack_maintenance_allow", index),
+                "is not a network",
+                value=text,
+                allowed="addresses and networks, without bits beyond the mask",
+                example="stack_maintenance_allow: [203.0.113.7, 10.0.0.0/8]",
+                host=host.name,
+            )
+    seconds = host.values.get("stack_maintenance_seconds")
+    if seconds is not None and not 1 <= seconds <= 86400:
+        report.add(
+            "stack_maintenance_seconds", "is out of range", value=seconds, allowed="1 to 86400", example="stack_maintenance_seconds: 300", host=host.name
+        )
+    page = host.values.get("stack_maintenance_page")
+    if page and not stack.files.is_file(page):
+        report.add(
+            "stack_maintenance_page",
+            "this file is not on the controller",
+            value=page,
+            allowed="an HTML file",
+            example="stack_maintenance_page: files/maintenance.html",
+            host=host.name,
+        )
 
 
 def addresses(stack: Stack, host: Host, report: Report) -> None:

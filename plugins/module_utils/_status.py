@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from glob import glob
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
@@ -40,6 +42,11 @@ def summary(containers: Iterable[Mapping[str, Any]], now: float) -> list[dict[st
             }
         )
     return sorted(entries, key=lambda entry: (entry["release"] != "", entry["service"], entry["process"], entry["name"]))
+
+
+def closed_apps(data_root: str) -> list[str]:
+    """The applications that an edge of this host shows as under maintenance: each has its page there."""
+    return sorted(os.path.basename(path).removesuffix(".html") for path in glob(os.path.join(data_root, "*", "maintenance", "*.html"))) if data_root else []
 
 
 def seconds(moment: str) -> float:

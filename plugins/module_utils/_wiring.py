@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -349,8 +349,11 @@ def addresses(view: View) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def probes(view: View, ca_path: str = "", of: str = "") -> list[dict[str, Any]]:
-    """One request through the edge for each route, as health_probe takes it; run on a proxy host, whatever the names resolve to. of: one application's."""
+def probes(view: View, ca_path: str = "", of: str = "", closed: Collection[str] = ()) -> list[dict[str, Any]]:
+    """One request through the edge for each route, as health_probe takes it; run on a proxy host, whatever the names resolve to.
+
+    of: one application's. closed: applications under maintenance, for which the edge's own answer is good.
+    """
     found = []
     for app in view.apps:
         for process in app.get("processes") or []:
@@ -363,6 +366,8 @@ def probes(view: View, ca_path: str = "", of: str = "") -> list[dict[str, Any]]:
                 if not reached:
                     # Nobody said what answers there: whatever the application says is an answer, what the edge says for it is not.
                     probe["status"] = list(range(200, 500))
+                if app["name"] in closed:
+                    probe["status"] = [*probe.get("status", [200]), 503]
                 found.append({**probe, "ca_path": ca_path} if ca_path else probe)
     return found
 

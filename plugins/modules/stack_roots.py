@@ -58,6 +58,12 @@ served:
   type: list
   elements: dict
   sample: [{"name": "shop-web", "switch_port": 27368, "port": 8000, "health": "/health", "host": "app.mycompany.net", "places": 8}]
+closed:
+  description: Applications that an edge of this host shows as under maintenance.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
 images:
   description:
     - C(records), the text of the file in which P(longshore.stack.image#module) notes what it has chosen, and C(here), what the engine has of that.
@@ -71,6 +77,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._image_host import images_of
 from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots
+from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps
 
 ARGUMENTS = {
     "stack": {"type": "str", "required": True},
@@ -88,7 +95,7 @@ def main():
         new = roots.claim(module.check_mode)
     except (RootError, OSError) as error:
         module.fail_json(msg=str(error))
-    found = {"used": roots.used(), "served": roots.served(), "images": images_of(Engine(), params["root"])}
+    found = {"closed": closed_apps(params["data_root"]), "used": roots.used(), "served": roots.served(), "images": images_of(Engine(), params["root"])}
     module.exit_json(changed=bool(new), **found, diff={"prepared": "".join(f"marked {path}\n" for path in new)})
 
 

@@ -20,6 +20,10 @@ options:
     description: Name of the stack.
     type: str
     required: true
+  data_root:
+    description: Directory of the services' data, where an edge has the pages of applications under maintenance.
+    type: path
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -38,6 +42,12 @@ containers:
   sample:
     - {"service": "api", "process": "web", "release": "1.4.2-0a1b2c3d", "name": "shop-api-1-4-2-0a1b2c3d-web-1", "image": "registry.example.org/api:1.4.2",
        "state": "running", "health": "healthy", "age": 86400.0, "up": 86399.5, "restarts": 0}
+closed:
+  description: Applications that an edge of this host shows as under maintenance.
+  returned: success
+  type: list
+  elements: str
+  sample: [api]
 """
 
 import time
@@ -45,18 +55,18 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of, summary
+from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps, containers_of, summary
 
 
 def main():
-    module = AnsibleModule({"stack": {"type": "str", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule({"stack": {"type": "str", "required": True}, "data_root": {"type": "path", "default": ""}}, supports_check_mode=True)
     try:
         found = summary(containers_of(Engine(), module.params["stack"]), time.time())
     except EngineError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error))
         found = []  # a bare host in check mode: nothing of the stack can run there
-    module.exit_json(changed=False, containers=found)
+    module.exit_json(changed=False, containers=found, closed=closed_apps(module.params["data_root"]))
 
 
 if __name__ == "__main__":

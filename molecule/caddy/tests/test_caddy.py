@@ -72,3 +72,21 @@ def test_a_switch_that_is_away_for_a_moment_costs_no_request(host, get):
     assert host.check_output("docker inspect -f '{{.State.Running}}' switch") == "false"
     host.check_output("setsid -f sh -c 'sleep 2; docker start switch' >/dev/null 2>&1")
     assert get("https://app.shop.test/late").stdout.endswith("web /late")
+
+
+def test_under_maintenance_visitors_get_the_page_and_the_team_the_application_without_a_reload(host, get, service, converge, name):
+    page = "/var/lib/molecule/caddy/maintenance/shop.html"
+    before = service("caddy").inspect("{{.Id}} {{.State.StartedAt}}")
+    host.check_output(f"echo '<p>back soon' > {page}")
+    for url in ("https://app.shop.test/hello", "https://app.shop.test/docs/start"):
+        answer = get(url, "-X POST -d x").stdout
+        assert "503" in answer.splitlines()[0] and "retry-after: 300" in answer.lower() and answer.endswith("<p>back soon\n")
+    host.check_output("docker restart " + service("caddy").container)
+    assert "503" in get("https://app.shop.test/hello", "--retry 20 --retry-delay 1 --retry-connrefused").stdout.splitlines()[0]
+    assert converge(stack_maintenance_allow=["0.0.0.0/0", "::/0"]).changed(name) == 1
+    assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
+    assert converge().changed(name) == 1
+    assert "503" in get("https://app.shop.test/hello").stdout.splitlines()[0]
+    host.check_output(f"rm {page}")
+    assert get("https://app.shop.test/hello").stdout.endswith("web /hello")
+    assert service("caddy").inspect("{{.Id}}") == before.split()[0]

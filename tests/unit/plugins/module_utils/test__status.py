@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of, duration, seconds, summary, table
+from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps, containers_of, duration, seconds, summary, table
 
 NOW = seconds("2026-03-01T12:00:00Z")
 
@@ -123,3 +123,11 @@ def test_without_a_run_the_report_says_how_long_each_has_been_up():
 )
 def test_a_duration_is_told_in_its_two_largest_units(value, text):
     assert duration(value) == text
+
+
+def test_applications_under_maintenance_are_those_whose_page_an_edge_has(tmp_path):
+    for path in ("caddy/maintenance/shop.html", "caddy/maintenance/.new-x", "caddy/data/other.html", "nginx/maintenance/api.html"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    assert closed_apps(str(tmp_path)) == ["api", "shop"]
+    assert closed_apps("") == closed_apps(str(tmp_path / "nowhere")) == []

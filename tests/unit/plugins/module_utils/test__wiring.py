@@ -332,6 +332,12 @@ def test_where_no_health_path_lies_below_the_route_any_answer_but_an_error_of_th
     assert (probe["url"], min(probe["status"]), max(probe["status"])) == (probed, 200, 499)
 
 
+def test_under_maintenance_the_page_of_the_edge_is_an_answer_as_well():
+    apps = [*routed({"host": "a.test"}, health={"path": "/health"}), {**routed({"host": "c.test"}, health={"path": "/health"})[0], "name": "c"}]
+    closed, served = _wiring.probes(view(stack_apps=apps), closed=["a"])
+    assert (closed["status"], "status" in served) == ([200, 503], False)
+
+
 def test_probes_have_names_of_their_own_and_can_be_those_of_one_application():
     apps = [*routed({"host": "a.test"}, {"host": "a.test", "path": "/x"}, {"host": "b.test"}), {**routed({"host": "c.test"})[0], "name": "c"}]
     names = [probe["name"] for probe in _wiring.probes(view(stack_apps=apps))]

@@ -101,6 +101,13 @@ MEANING = {
     ),
     "port of the switch for root": ({"apps": [web(switch_port=80)]}, "stack_apps[shop].processes[web].switch_port", "is not a port for the switch"),
     "drain without end": ({"apps": [app(deploy={"drain": 86400})]}, "stack_apps[shop].deploy.drain", "is out of range"),
+    "allowed during maintenance": ({"variables": {"stack_maintenance_allow": ["10.0.0.1/8"]}}, "stack_maintenance_allow[0]", "is not a network"),
+    "maintenance without end": ({"variables": {"stack_maintenance_seconds": 0}}, "stack_maintenance_seconds", "is out of range"),
+    "maintenance without its page": (
+        {"variables": {"stack_maintenance_page": "nowhere.html"}, "files": Files(lambda path: False, lambda path: False)},
+        "stack_maintenance_page",
+        "is not on the controller",
+    ),
     "canary without a look": ({"apps": [app(deploy={"canary_seconds": 0})]}, "stack_apps[shop].deploy.canary_seconds", "is out of range"),
     "unknown canary": ({"apps": [app(deploy={"canary": "half"})]}, "stack_apps[shop].deploy.canary", "not one of the choices"),
     "window of no day": ({"apps": [app(deploy={"windows": ["9-16"]})]}, "stack_apps[shop].deploy.windows[0]", "is not a window"),
