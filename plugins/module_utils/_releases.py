@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
 from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
 
@@ -61,6 +62,8 @@ class Member:
     restarts: int
     exit_code: int
     address: str
+    stop_signal: str
+    grace: float
 
     @classmethod
     def of(cls, data: Mapping[str, Any], network: str) -> Member:
@@ -77,6 +80,8 @@ class Member:
             restarts=data.get("RestartCount", 0),
             exit_code=state.get("ExitCode", 0),
             address=(networks.get(network) or {}).get("IPAddress", ""),
+            stop_signal=data["Config"].get("StopSignal") or "SIGTERM",
+            grace=float(data["Config"].get("StopTimeout") or 10),
         )
 
     @property
@@ -156,7 +161,7 @@ class Releases:
         except (SwitchError, EngineError):
             led = False
         if led:
-            self._remove([member for member in self.observe() if self._leftover(member)])
+            self._part([member for member in self.observe() if self._leftover(member)])
         if live not in ("", self.app.release):
             with contextlib.suppress(SwitchError, EngineError):
                 self._start_singletons(live)
@@ -224,13 +229,11 @@ class Releases:
     def in_flight(self) -> int:
         return self.switch.in_flight(self._backends()) if self.switch and self.app.backends else 0
 
-    def retire(self) -> int:
-        """The other releases stop and go; how many requests were cut off by that."""
-        cut = self._rest()
+    def retire(self) -> Parting:
+        """The other releases stop and go."""
         others = [member for member in self.observe() if member.release != self.app.release]
         warm = [m for m in others if self.app.warm and m.release == self.marked(PREVIOUS) and m.process in self.app.backends]
-        self._remove([member for member in others if member not in warm])
-        return cut
+        return self._part([member for member in others if member not in warm])
 
     def take_back(self) -> None:
         """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
@@ -240,7 +243,7 @@ class Releases:
             return
         if live and not self._bring_back(live) and self._has_requests(self.app.release):
             raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
-        self._remove([member for member in self.observe() if member.release == self.app.release])
+        self._part([member for member in self.observe() if member.release == self.app.release])
         if live:
             self._start_singletons(live)
 
@@ -279,7 +282,8 @@ class Releases:
         end = self.clock() + self.app.drain
         while self.in_flight() and self.clock() < end:
             self.sleep(0.1)
-        self._rest()
+        if not led:
+            self._rest()
         return led
 
     def _lead(self, live: str, alone: bool) -> bool:
@@ -336,11 +340,21 @@ class Releases:
             self.engine.must([verb, *(member.id for member in members)])
         self.done += [f"{verb} {member.name}" for member in members]
 
-    def _remove(self, members: Sequence[Member]) -> None:
-        self._do("stop", [member for member in members if member.running])
+    def _part(self, members: Sequence[Member]) -> Parting:
+        """They go. With what is still open there they may end by themselves first, and are cut off after the grace of the web processes."""
+        running = [member for member in members if member.running]
+        patience = max((member.grace for member in running if member.process in self.app.backends), default=0.0)
+        if self.switch and patience and not self.check and self.in_flight():
+            names, switch = [member.id[:12] for member in running], self.switch
+            parting = part(self.engine, running, patience, lambda: switch.open_at(self._backends(), names), self._rest, self.clock, self.sleep)
+            self.done += [f"stop {member.name}" for member in running]
+        else:
+            parting = Parting(cut=self._rest())
+            self._do("stop", running)
         if members and not self.check:
             self.engine.must(["rm", "--force", *(member.id for member in members)])
         self.done += [f"rm {member.name}" for member in members]
+        return parting
 
     def _mark(self, mark: str, release: str) -> None:
         if release == self.marked(mark):

@@ -205,9 +205,9 @@ class Call:
                 return {"pending": True, "progress": said, "resume": {"until": until}}
             self.sleep(0.05)
         drained = self.clock()
-        cut = self.releases.retire()
+        parting = self.releases.retire()
         self.releases.keep()
-        return {"cut": cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
+        return {"ended": parting.ended, "cut": parting.cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
