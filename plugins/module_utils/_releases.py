@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,8 +14,9 @@ from typing import Any
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE, RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
+from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
 
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
@@ -46,6 +46,7 @@ class App:
     keep: int = 5
     warm: bool = False
     secrets_path: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,12 +249,15 @@ class Releases:
             self._start_singletons(live)
 
     def prune(self) -> list[str]:
-        """Releases beyond the number to keep go: directory, secrets, image. Never what is live or was before it."""
+        """Releases beyond the number to keep go: directory, secrets, image, and its own name if the stack brought it. Never what is live or was before it."""
         root = os.path.join(self.app.path, "releases")
         protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
         with contextlib.suppress(FileNotFoundError):
             by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
             gone = [name for name in by_age if name not in protected][max(0, self.app.keep - len(protected)) :]
+            if gone and self.app.root and not self.check:
+                # Before their directories, which say what is to go, should this run be killed.
+                self.done += [f"prune image {ref}" for ref in forget(self.engine, self.app.root, (os.path.join(root, name) for name in gone))]
             for name in gone:
                 self._forget(os.path.join(root, name), os.path.join(self.app.secrets_path, name))
                 self.done.append(f"prune {name}")
@@ -369,9 +373,9 @@ class Releases:
     def _forget(self, folder: str, secrets: str) -> None:
         if self.check:
             return
-        with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, RELEASE_FILE), encoding="utf-8") as file:
+        for image in images_of([folder]):
             # Only this release's name of the image; the engine keeps what another release or container uses.
-            self.engine.run(["image", "rm", json.load(file)["image"]["name"]])
+            self.engine.run(["image", "rm", image["name"]])
         for path in (secrets, folder):
             shutil.rmtree(path, ignore_errors=True)
 

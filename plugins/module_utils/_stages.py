@@ -103,6 +103,7 @@ class Call:
             keep=int(spec.get("keep", 5)),
             warm=bool(spec.get("warm", False)),
             secrets_path=os.path.dirname(spec.get("secrets_path", "")),
+            root=spec.get("root", ""),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)

@@ -776,3 +776,24 @@ def test_thirty_deploys_leave_as_many_releases_as_are_to_be_kept(shop, shelf):
         run.prune()
         assert (shop.serving(), shop.running()) == ([f"{name}-web"], [f"{name}-beat", f"{name}-web"])
     assert kept(shop) == ["r25", "r26", "r27", "r28", "r29"]
+
+
+def test_with_a_release_goes_the_image_that_was_fetched_for_it(shop, shelf, me):
+    shelf("r1", "r2", "r3")
+    shop.more = {"keep": 2, "root": str(shop.path)}
+    records = {}
+    for name in ("r1", "r2", "r3"):
+        image = {"name": f"longshore/s-shop:{name}", "ref": f"shop:{name}", "id": f"sha256:{name}"}
+        (shop.path / "releases" / name / "release.json").write_text(json.dumps({"image": image}))
+        shop.docker.images[image["ref"]] = image["id"]
+        records[image["ref"]] = {**image, "name": image["ref"], "source": "registry", "digest": "", "brought": True}
+    (shop.path / "images.json").write_text(json.dumps(records))
+    shop.lives("r2", "web")
+    shop.lives("r3", "web")
+    run = shop.run("r3", check=True)
+    run.prune()
+    assert "shop:r1" in shop.docker.images
+    run = shop.run("r3")
+    assert run.prune() == ["r1"]
+    assert run.done == ["prune image shop:r1", "prune r1"]
+    assert sorted(shop.docker.images) == ["longshore/s-shop:r2", "longshore/s-shop:r3", "shop:r2", "shop:r3"]
