@@ -19,7 +19,7 @@ SAID = {
     "switched": "switched{beside} in {switch_seconds:.2f} s",
     "watched": "watched for {seconds:.0f} s, nothing failed",
     "live": "live",
-    "retired": "drained in {drain_seconds:.1f} s ({cut} requests cut off), older releases retired in {seconds:.1f} s",
+    "retired": "drained in {drain_seconds:.1f} s ({ended} requests ended by the application then, {cut} cut off), older releases retired in {seconds:.1f} s",
     "taken_back": "taken back in {seconds:.1f} s, {live} serves",
 }
 

@@ -22,6 +22,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     BUILD,
     BUILD_HOST,
     CA_BUNDLE,
+    IMAGES_FILE,
     Archived,
     Build,
     Facts,
@@ -50,7 +51,6 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
 )
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
 
-IMAGES_FILE = "images.json"
 # Of the module's options, those that make an image another one.
 DEFAULTS = {"source": AUTO, "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile"}
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"

@@ -88,6 +88,7 @@ def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secre
     spec = {
         **record,
         "stack": view.own("stack_name"),
+        "root": view.own("stack_root"),
         "path": f"{view.own('stack_root')}/apps/{app['name']}/releases/{record['release']}",
         "secrets_path": f"{view.own('stack_secrets_root')}/{app['name']}/{record['release']}",
         "switch": {"path": f"{view.own('stack_data_root')}/switch"} if record["backends"] else {},

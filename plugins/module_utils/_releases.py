@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +13,10 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE, RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
+from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
+from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
 
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
@@ -45,6 +46,7 @@ class App:
     keep: int = 5
     warm: bool = False
     secrets_path: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Member:
     restarts: int
     exit_code: int
     address: str
+    stop_signal: str
+    grace: float
 
     @classmethod
     def of(cls, data: Mapping[str, Any], network: str) -> Member:
@@ -77,6 +81,8 @@ class Member:
             restarts=data.get("RestartCount", 0),
             exit_code=state.get("ExitCode", 0),
             address=(networks.get(network) or {}).get("IPAddress", ""),
+            stop_signal=data["Config"].get("StopSignal") or "SIGTERM",
+            grace=float(data["Config"].get("StopTimeout") or 10),
         )
 
     @property
@@ -156,7 +162,7 @@ class Releases:
         except (SwitchError, EngineError):
             led = False
         if led:
-            self._remove([member for member in self.observe() if self._leftover(member)])
+            self._part([member for member in self.observe() if self._leftover(member)])
         if live not in ("", self.app.release):
             with contextlib.suppress(SwitchError, EngineError):
                 self._start_singletons(live)
@@ -231,13 +237,11 @@ class Releases:
     def in_flight(self) -> int:
         return self.switch.in_flight(self._backends()) if self.switch and self.app.backends else 0
 
-    def retire(self) -> int:
-        """The other releases stop and go; how many requests were cut off by that."""
-        cut = self._rest()
+    def retire(self) -> Parting:
+        """The other releases stop and go."""
         others = [member for member in self.observe() if member.release != self.app.release]
         warm = [m for m in others if self.app.warm and m.release == self.marked(PREVIOUS) and m.process in self.app.backends]
-        self._remove([member for member in others if member not in warm])
-        return cut
+        return self._part([member for member in others if member not in warm])
 
     def take_back(self) -> None:
         """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
@@ -247,17 +251,20 @@ class Releases:
             return
         if live and not self._bring_back(live) and self._has_requests(self.app.release):
             raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
-        self._remove([member for member in self.observe() if member.release == self.app.release])
+        self._part([member for member in self.observe() if member.release == self.app.release])
         if live:
             self._start_singletons(live)
 
     def prune(self) -> list[str]:
-        """Releases beyond the number to keep go: directory, secrets, image. Never what is live or was before it."""
+        """Releases beyond the number to keep go: directory, secrets, image, and its own name if the stack brought it. Never what is live or was before it."""
         root = os.path.join(self.app.path, "releases")
         protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
         with contextlib.suppress(FileNotFoundError):
             by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
             gone = [name for name in by_age if name not in protected][max(0, self.app.keep - len(protected)) :]
+            if gone and self.app.root and not self.check:
+                # Before their directories, which say what is to go, should this run be killed.
+                self.done += [f"prune image {ref}" for ref in forget(self.engine, self.app.root, (os.path.join(root, name) for name in gone))]
             for name in gone:
                 self._forget(os.path.join(root, name), os.path.join(self.app.secrets_path, name))
                 self.done.append(f"prune {name}")
@@ -286,7 +293,8 @@ class Releases:
         end = self.clock() + self.app.drain
         while self.in_flight() and self.clock() < end:
             self.sleep(0.1)
-        self._rest()
+        if not led:
+            self._rest()
         return led
 
     def _lead(self, live: str, alone: bool) -> bool:
@@ -343,11 +351,21 @@ class Releases:
             self.engine.must([verb, *(member.id for member in members)])
         self.done += [f"{verb} {member.name}" for member in members]
 
-    def _remove(self, members: Sequence[Member]) -> None:
-        self._do("stop", [member for member in members if member.running])
+    def _part(self, members: Sequence[Member]) -> Parting:
+        """They go. With what is still open there they may end by themselves first, and are cut off after the grace of the web processes."""
+        running = [member for member in members if member.running]
+        patience = max((member.grace for member in running if member.process in self.app.backends), default=0.0)
+        if self.switch and patience and not self.check and self.in_flight():
+            names, switch = [member.id[:12] for member in running], self.switch
+            parting = part(self.engine, running, patience, lambda: switch.open_at(self._backends(), names), self._rest, self.clock, self.sleep)
+            self.done += [f"stop {member.name}" for member in running]
+        else:
+            parting = Parting(cut=self._rest())
+            self._do("stop", running)
         if members and not self.check:
             self.engine.must(["rm", "--force", *(member.id for member in members)])
         self.done += [f"rm {member.name}" for member in members]
+        return parting
 
     def _mark(self, mark: str, release: str) -> None:
         if release == self.marked(mark):
@@ -362,9 +380,9 @@ class Releases:
     def _forget(self, folder: str, secrets: str) -> None:
         if self.check:
             return
-        with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, RELEASE_FILE), encoding="utf-8") as file:
+        for image in images_of([folder]):
             # Only this release's name of the image; the engine keeps what another release or container uses.
-            self.engine.run(["image", "rm", json.load(file)["image"]["name"]])
+            self.engine.run(["image", "rm", image["name"]])
         for path in (secrets, folder):
             shutil.rmtree(path, ignore_errors=True)
 

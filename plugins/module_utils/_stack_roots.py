@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import COMPOSE_FILE, STATE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
-from ansible_collections.longshore.stack.plugins.module_utils._image_host import IMAGES_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._image import IMAGES_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS
 from ansible_collections.longshore.stack.plugins.module_utils._secret import FILE as SECRETS_FILE

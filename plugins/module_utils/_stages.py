@@ -103,6 +103,7 @@ class Call:
             keep=int(spec.get("keep", 5)),
             warm=bool(spec.get("warm", False)),
             secrets_path=os.path.dirname(spec.get("secrets_path", "")),
+            root=spec.get("root", ""),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
@@ -205,9 +206,9 @@ class Call:
                 return {"pending": True, "progress": said, "resume": {"until": until}}
             self.sleep(0.05)
         drained = self.clock()
-        cut = self.releases.retire()
+        parting = self.releases.retire()
         self.releases.keep()
-        return {"cut": cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
+        return {"ended": parting.ended, "cut": parting.cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()

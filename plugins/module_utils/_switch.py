@@ -218,10 +218,15 @@ class Switch:
 
     def in_flight(self, backends: Iterable[str]) -> int:
         """Requests that drained containers still work on."""
+        return self.open_at(backends)[0]
+
+    def open_at(self, backends: Iterable[str], names: Sequence[str] | None = None) -> tuple[int, int]:
+        """Requests that drained containers, or those of these names, still work on, and how many failed there so far."""
         places = self.places(backends, new=True)
         counters = parse_counters(self.ask(["show stat"]))
-        drained = [place for group in places.values() for place in group if place.draining]
-        return sum(counters.get((place.backend, place.slot), {}).get("current", 0) for place in drained)
+        drained = [place for group in places.values() for place in group if place.draining and (names is None or place.name in names)]
+        found = [counters.get((place.backend, place.slot), {}) for place in drained]
+        return sum(one.get("current", 0) for one in found), sum(one.get("failed", 0) for one in found)
 
     def health(self, backends: Iterable[str], names: Collection[str]) -> tuple[int, int]:
         """Requests and failures so far of these containers."""

@@ -166,8 +166,13 @@ containers:
   returned: when O(state=prepared), O(state=started) or O(state=taken_over)
   type: list
   elements: dict
+ended:
+  description: Requests that were still open at the end of the drain, and were ended by the application when it was told to stop.
+  returned: when O(state=retired)
+  type: int
+  sample: 4
 cut:
-  description: Requests that were still in flight at the end of the drain, and were cut off.
+  description: Requests that were still open then, and were cut off.
   returned: when O(state=retired)
   type: int
   sample: 0

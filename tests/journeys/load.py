@@ -9,7 +9,8 @@
 Requests are due at fixed moments, whatever became of those before, and their time counts from that moment: a server that stalls is seen in the
 figures. A visitor who is more than a second late leaves out what it missed, so that a slow machine is not run over; how many those are is counted, too.
 Three of four visitors keep their connection, the fourth makes a new one for each request; one request of five is a POST. Beside them
-there may be slow requests, always some in flight, and uploads that take their time.
+there may be slow requests, always some in flight, and uploads that take their time; and streams (server-sent events) and sockets (WebSockets) that
+are always open. The server may end those when it has to go, and they come again at once; one that breaks off instead is a failure like any other.
 
 On its own it prints what it counted: load.py --name app.prod.test --address 10.89.0.2 --authority root.crt --seconds 60
 """
@@ -26,9 +27,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import load_open
 
 TIMEOUT = 40.0
 UPLOAD_BYTES = 100_000
@@ -47,11 +50,15 @@ class Failure:
 
 @dataclass
 class Result:
-    """What became of all requests. Statuses by kind of visitor; releases by the answers of /version."""
+    """What became of all requests. Statuses by kind of visitor; releases by the answers of /version.
+
+    open: by `streams` and `sockets`, how many were opened, ended by the server as it should be, broken, and left by the visitor in the end.
+    """
 
     began: float = 0.0
     seconds: float = 0.0
     statuses: dict[str, Counter] = field(default_factory=dict)
+    open: dict[str, Counter] = field(default_factory=dict)
     releases: Counter = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     times: list[tuple[float, float]] = field(default_factory=list)
@@ -73,6 +80,7 @@ class Result:
         kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
         times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
         left_out = f", {self.left_out} left out by visitors who were late" if self.left_out else ""
+        kinds += "".join(f"; {kind}: " + ", ".join(f"{number} {what}" for what, number in counter.items()) for kind, counter in self.open.items())
         pace = f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second"
         return f"{pace} ({kinds}), {len(self.failures)} failed, {times}{left_out}"
 
@@ -135,12 +143,17 @@ class Load:
         visitors: int = 20,
         slow: int = 0,
         uploads: int = 0,
+        streams: int = 0,
+        sockets: int = 0,
         port: int = 443,
+        beside: Sequence[tuple[str, Path]] = (),
     ):
-        self.name, self.address, self.port = name, address, port
+        """beside: address and authority of further proxies; the visitors are spread over all of them."""
+        self.name, self.port = name, port
         self.rate, self.visitors, self.slow, self.uploads = rate, visitors, slow, uploads
+        self.open = {"streams": (streams, load_open.events), "sockets": (sockets, load_open.echoes)}
         # Without an authority it is plain HTTP.
-        self.context = ssl.create_default_context(cafile=str(authority)) if authority else None
+        self.doors = [(at, ssl.create_default_context(cafile=str(trusted)) if trusted else None) for at, trusted in [(address, authority), *beside]]
         self.result = Result()
         self.items: list[int] = []
         self.over = threading.Event()
@@ -163,15 +176,16 @@ class Load:
 
     async def _all(self) -> None:
         self.result.began = time.monotonic()
-        streams = [self._visitor(number) for number in range(self.visitors)]
-        streams += [self._stream("slow", lambda _number: ("GET", "/slow?seconds=5", b"")) for _one in range(self.slow)]
-        streams += [self._stream("upload", lambda number, one=one: _upload(one, number)) for one in range(self.uploads)]
+        all_of_them = [self._visitor(number) for number in range(self.visitors)]
+        all_of_them += [self._again("slow", one, lambda _number: ("GET", "/slow?seconds=5", b"")) for one in range(self.slow)]
+        all_of_them += [self._again("upload", one, lambda number, one=one: _upload(one, number)) for one in range(self.uploads)]
+        all_of_them += [self._open(kind, one) for kind, (number, _live) in self.open.items() for one in range(number)]
         for number in range(ITEMS):
             await self._request("first", "POST", "/items", json.dumps({"name": f"load {number}"}).encode())
         # Those were preparation; what is measured begins now.
         self.result.began = time.monotonic()
         self.ready.set()
-        await asyncio.gather(*streams)
+        await asyncio.gather(*all_of_them)
         self.result.seconds = self.now
 
     async def _visitor(self, number: int) -> None:
@@ -194,7 +208,8 @@ class Load:
             if connection and not connection.usable:
                 connection.close()
                 connection = None
-            connection = await self._request(kind, *self._next(turn * self.visitors + number), connection, due, kind == "kept")
+            # Four neighbours by the same proxy, so that each has visitors of both kinds.
+            connection = await self._request(kind, *self._next(turn * self.visitors + number), number // 4, connection, due, kind == "kept")
         if connection:
             connection.close()
 
@@ -207,15 +222,36 @@ class Load:
             return "GET", f"/items/{self.items[number % len(self.items)]}", b""
         return "GET", "/version", b""
 
-    async def _stream(self, kind: str, make: Callable[[int], tuple[str, str, bytes]]) -> None:
+    async def _again(self, kind: str, one: int, make: Callable[[int], tuple[str, str, bytes]]) -> None:
         for number in itertools.count():
             if self.over.is_set():
                 return
-            await self._request(kind, *make(number))
+            await self._request(kind, *make(number), one)
             await asyncio.sleep(0.05)
 
+    async def _open(self, kind: str, one: int) -> None:
+        """A connection that is always open; when the server has ended it, the next one."""
+        live, counter = self.open[kind][1], self.result.open.setdefault(kind, Counter(opened=0, ended=0, broken=0, left=0))
+        while not self.over.is_set():
+            began, broken, connection = time.monotonic(), counter["broken"], None
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    connection = await self._connect(one)
+                counter["opened"] += 1
+                async for release in live(connection.reader, connection.writer, self.name, self.over.is_set):
+                    self.result.releases.update([release] if release else [])
+            except (OSError, EOFError, ValueError, IndexError, ssl.SSLError) as error:
+                counter["broken"] += 1
+                self._failed(kind, f"open since {began - self.result.began:.1f} s", f"{type(error).__name__} {error}".strip(), time.monotonic())
+            else:
+                counter["left" if self.over.is_set() else "ended"] += 1
+            if connection:
+                connection.close()
+            # Nobody is hammered who is ill.
+            await asyncio.sleep(0.05 + (counter["broken"] > broken))
+
     async def _request(
-        self, kind: str, method: str, path: str, body: bytes, connection: Connection | None = None, due: float = 0.0, keep: bool = False
+        self, kind: str, method: str, path: str, body: bytes, door: int = 0, connection: Connection | None = None, due: float = 0.0, keep: bool = False
     ) -> Connection | None:
         """One request, counted; the connection if it may be used again."""
         due = due or time.monotonic()
@@ -224,7 +260,7 @@ class Load:
         try:
             async with asyncio.timeout(TIMEOUT):
                 if not connections:
-                    connections.append(await self._connect())
+                    connections.append(await self._connect(door))
                 status, answer = await connections[0].ask(method, path, body, keep, pieces=4 if kind == "upload" else 1)
         except (OSError, EOFError, ValueError, IndexError, ssl.SSLError) as error:
             # Also a time-out, which is an OSError.
@@ -254,8 +290,9 @@ class Load:
     def _failed(self, kind: str, request: str, reason: str, due: float) -> None:
         self.result.failures.append(Failure(round(due - self.result.began, 2), kind, request, reason))
 
-    async def _connect(self) -> Connection:
-        reader, writer = await asyncio.open_connection(self.address, self.port, ssl=self.context, server_hostname=self.name if self.context else None)
+    async def _connect(self, door: int) -> Connection:
+        address, context = self.doors[door % len(self.doors)]
+        reader, writer = await asyncio.open_connection(address, self.port, ssl=context, server_hostname=self.name if context else None)
         return Connection(reader, writer, self.name)
 
 
@@ -273,6 +310,8 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--slow", type=int, default=0, help="requests of 5 seconds that are always in flight")
     parser.add_argument("--uploads", type=int, default=0, help="uploads that are always in flight")
+    parser.add_argument("--streams", type=int, default=0, help="server-sent events that are always open")
+    parser.add_argument("--sockets", type=int, default=0, help="WebSockets that are always open")
     parser.add_argument("--port", type=int, default=443)
     options = vars(parser.parse_args())
     seconds = options.pop("seconds")

@@ -12,8 +12,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app import logs
 from app.middleware import RequestContext
-from app.routes import files, items, jobs, operations, ticks
+from app.routes import files, items, jobs, operations, streams, ticks
 from app.settings import settings
+from app.stopping import lifespan
 
 _log = logging.getLogger(__name__)
 _BROKEN = {
@@ -35,8 +36,8 @@ def _unavailable(dependency: str) -> Callable[[Request, Exception], JSONResponse
 
 def create_app() -> FastAPI:
     # The interactive pages load scripts from elsewhere; /openapi.json has everything they would show.
-    app = FastAPI(title="example", version=settings().version, docs_url=None, redoc_url=None)
-    for module in (items, jobs, files, ticks, operations):
+    app = FastAPI(title="example", version=settings().version, docs_url=None, redoc_url=None, lifespan=lifespan)
+    for module in (items, jobs, files, ticks, streams, operations):
         app.include_router(module.router)
     for error, dependency in _BROKEN.items():
         app.add_exception_handler(error, _unavailable(dependency))

@@ -37,6 +37,8 @@ class FakeDocker:
         self.crashing: dict[str, float] = {}  # by service, seconds between two crashes
         self.log = "first line\nlast words\n"
         self.execute = lambda service, command: (0, "", "")
+        self.stubborn: set[str] = set()  # services that do not end when they are told so
+        self.told = lambda container, signal: None  # what a container does when it gets a signal
         self.refuse: dict[str, str] = {}  # by the first words of a command, what the engine says when it fails
         self._number = 0
 
@@ -121,6 +123,15 @@ class FakeDocker:
                 container["policy"] = words[2]
         elif words[0] == "logs":
             return 0, self.log, ""
+        elif words[0] == "kill":
+            for container in self._found(words[3:]):
+                self.told(container, words[2])
+                if container["service"] not in self.stubborn:
+                    container["state"] = "exited"
+        elif words[0] == "wait":
+            if any(container["state"] == "running" for container in self._found(words[1:])):
+                self.now += timeout
+                raise subprocess.TimeoutExpired(words, timeout)
         elif words[0] in ("stop", "start", "rm"):
             for container in self._found(words[1:]):
                 if words[0] == "rm":
@@ -174,7 +185,7 @@ class FakeDocker:
             "Image": container["image"],
             "RestartCount": restarts,
             "Created": "2026-01-01T00:00:00Z",
-            "Config": {"Labels": self._labels(container), "Image": container["ref"]},
+            "Config": {"Labels": self._labels(container), "Image": container["ref"], **container.get("stop", {})},
             "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": self._moment(container["started"]), **checked},
             "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
             "NetworkSettings": {"Networks": container["networks"]},

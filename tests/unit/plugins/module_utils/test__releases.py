@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting
 from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, parse_places
 
@@ -174,7 +175,7 @@ def test_without_web_processes_no_switch_is_asked(shop):
     shop.backends = {}
     shop.lives("new", "worker", "beat")
     assert shop.run("new").is_settled(shop.run("new").observe())
-    assert (shop.run("new").turn(), shop.run("new").in_flight(), shop.run("new").retire(), shop.haproxy.asked) == (0.0, 0, 0, [])
+    assert (shop.run("new").turn(), shop.run("new").in_flight(), shop.run("new").retire(), shop.haproxy.asked) == (0.0, 0, Parting(), [])
 
 
 # -- settling what a dead run left ------------------------------------------------------------------------------------
@@ -209,14 +210,17 @@ def test_a_run_that_died_after_the_switch_goes_only_when_the_live_release_has_th
     assert shop.docker.only("beat")["policy"] == "unless-stopped"
 
 
-def test_requests_in_flight_of_a_dead_run_have_the_time_of_the_drain(shop):
+def test_requests_in_flight_of_a_dead_run_have_the_time_of_the_drain_and_then_the_grace_of_its_containers(shop):
     shop.lives("old", "web")
     shop.put("dead", "web")
     shop.run("dead").turn()
     shop.haproxy.busy = {"dead-web": 2}
+    told = []
+    shop.docker.told = lambda _container, _signal: told.append(shop.docker.now - before)
     before = shop.docker.now
     shop.run("new").settle()
-    assert 30 <= shop.docker.now - before < 31
+    assert 30 <= told[0] < 31
+    assert 40 <= shop.docker.now - before < 41
     assert shop.there() == ["old-web"]
 
 
@@ -528,7 +532,8 @@ def test_killed_in_the_middle_of_going_live_the_next_run_finishes(shop, monkeypa
 # -- retiring ---------------------------------------------------------------------------------------------------------
 
 
-def test_all_other_releases_stop_and_go_and_what_was_cut_off_is_counted(shop):
+def retiring(shop, **stop):
+    """A release that has taken over, while visitors have two requests open with the old one; the definition of that one's containers."""
     shop.lives("old", "web", "beat")
     shop.put("older", "web", state="exited")
     shop.put("new", "web")
@@ -536,11 +541,88 @@ def test_all_other_releases_stop_and_go_and_what_was_cut_off_is_counted(shop):
     run.turn()
     run.go_live()
     shop.haproxy.busy = {"old-web": 2, "new-web": 9}
-    assert (run.in_flight(), run.retire()) == (2, 2)
+    for container in shop.docker.containers.values():
+        container["stop"] = stop
+    assert run.in_flight() == 2
+    return run
+
+
+def cut_off(shop):
+    return [command for command in shop.haproxy.asked if command.startswith("shutdown")]
+
+
+def test_all_other_releases_stop_and_go(shop):
+    run = retiring(shop)
+    shop.haproxy.busy = {"new-web": 9}
+    assert run.retire() == Parting()
+    assert (shop.there(), shop.haproxy.busy, cut_off(shop)) == (["new-web"], {"new-web": 9}, [])
+    assert not shop.docker.said("kill"), "with nothing in flight the engine stops them"
+
+
+def test_an_application_ends_what_is_still_open_at_the_end_of_the_drain(shop):
+    run = retiring(shop, StopSignal="SIGQUIT")
+    seen = []
+
+    def told(container, signal):
+        seen.append((container["Name"], signal))
+        if container["Name"] == "/old-web":
+            shop.haproxy.busy.pop("old-web")
+
+    shop.docker.told = told
+    assert run.retire() == Parting(ended=2, cut=0)
+    assert seen == [("/old-web", "SIGQUIT"), ("/old-beat", "SIGQUIT")], "each is told as its image says, the others at the same time"
+    assert (shop.there(), shop.haproxy.busy, cut_off(shop)) == (["new-web"], {"new-web": 9}, [])
+    assert run.done[-5:] == ["stop old-web", "stop old-beat", "rm old-web", "rm old-beat", "rm older-web"]
+
+
+def test_what_an_application_does_not_end_within_its_grace_is_cut_off_and_counted(shop):
+    run = retiring(shop, StopTimeout=25)
+    shop.docker.stubborn = {"web"}
+    before = shop.docker.now
+    assert run.retire() == Parting(ended=0, cut=2)
+    assert 25 <= shop.docker.now - before < 26
+    assert len(cut_off(shop)) == 1
     assert (shop.there(), shop.haproxy.busy) == (["new-web"], {"new-web": 9})
 
 
+def test_what_breaks_off_when_an_application_stops_counts_as_cut_off(shop):
+    run = retiring(shop)
+    shop.haproxy.counted = {"old-web": {"eresp": 4}}
+
+    def told(_container, _signal):
+        shop.haproxy.busy.pop("old-web", None)
+        shop.haproxy.counted = {"old-web": {"eresp": 5}}
+
+    shop.docker.told = told
+    assert run.retire() == Parting(ended=1, cut=1)
+
+
+def test_a_worker_has_its_own_grace_while_nothing_is_open_any_more(shop):
+    run = retiring(shop, StopTimeout=60)
+    shop.docker.stubborn, before = {"beat"}, shop.docker.now
+    shop.docker.told = lambda _container, _signal: shop.haproxy.busy.pop("old-web", None)
+    assert run.retire() == Parting(ended=2)
+    assert 60 <= shop.docker.now - before < 61
+
+
+def test_what_is_open_with_a_release_that_is_kept_warm_is_cut_off(shop):
+    shop.more = {"warm": True}
+    run = retiring(shop)
+    assert run.retire() == Parting(ended=0, cut=2)
+    assert shop.running() == ["new-web", "old-web"]
+
+
 # -- taking back ------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_that_is_taken_back_ends_what_it_has_open_by_itself(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    shop.run("new").turn()
+    shop.haproxy.busy = {"new-web": 1}
+    shop.docker.told = lambda _container, _signal: shop.haproxy.busy.pop("new-web", None)
+    shop.run("new").take_back()
+    assert (shop.there(), shop.serving(), cut_off(shop)) == (["old-web"], ["old-web"], [])
 
 
 @pytest.mark.parametrize("stage", ["started", "handed over", "switched"])
@@ -732,3 +814,24 @@ def test_thirty_deploys_leave_as_many_releases_as_are_to_be_kept(shop, shelf):
         run.prune()
         assert (shop.serving(), shop.running()) == ([f"{name}-web"], [f"{name}-beat", f"{name}-web"])
     assert kept(shop) == ["r25", "r26", "r27", "r28", "r29"]
+
+
+def test_with_a_release_goes_the_image_that_was_fetched_for_it(shop, shelf, me):
+    shelf("r1", "r2", "r3")
+    shop.more = {"keep": 2, "root": str(shop.path)}
+    records = {}
+    for name in ("r1", "r2", "r3"):
+        image = {"name": f"longshore/s-shop:{name}", "ref": f"shop:{name}", "id": f"sha256:{name}"}
+        (shop.path / "releases" / name / "release.json").write_text(json.dumps({"image": image}))
+        shop.docker.images[image["ref"]] = image["id"]
+        records[image["ref"]] = {**image, "name": image["ref"], "source": "registry", "digest": "", "brought": True}
+    (shop.path / "images.json").write_text(json.dumps(records))
+    shop.lives("r2", "web")
+    shop.lives("r3", "web")
+    run = shop.run("r3", check=True)
+    run.prune()
+    assert "shop:r1" in shop.docker.images
+    run = shop.run("r3")
+    assert run.prune() == ["r1"]
+    assert run.done == ["prune image shop:r1", "prune r1"]
+    assert sorted(shop.docker.images) == ["longshore/s-shop:r2", "longshore/s-shop:r3", "shop:r2", "shop:r3"]
