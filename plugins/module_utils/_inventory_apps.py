@@ -13,7 +13,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _inventory_
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
-from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_processes
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_lasting, check_processes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_releases import check_releases
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import split_image
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import GROUPS
@@ -49,6 +49,7 @@ def check_apps(stack: Stack, report: Report) -> None:
             for rule in (name, image, build, archive, needs, storage, environment, secrets, user, migration):
                 rule(stack, app, path, host, report)
             check_processes(app, path, host, report)
+            check_lasting(stack, app, path, host, report)
 
 
 # -- of all hosts together --------------------------------------------------------------------------------------------------------

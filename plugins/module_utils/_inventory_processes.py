@@ -7,11 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number, positive
 
 CODE_FOLDERS = ("/app", "/src", "/code", "/usr/src/app")
 ENGINE_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+# What an application has beside its processes that is put into their containers, and the key that says where.
+LASTING = (("volumes", "target"), ("static", "path"))
 PROCESS_FLOOR = "16M"
 # A process has its name as host name on the network where the data services have theirs; `migrate` is the release's own one-off container.
 RESERVED_PROCESSES = frozenset({*SERVICES, "migrate"})
@@ -106,10 +108,9 @@ def routes(process: dict[str, Any], path: Path, host: Host, report: Report) -> N
             report.add((*where, "path"), "does not start with /", value=target, allowed="a path", example=f"path: /{target}", host=host.name)
 
 
-def mounts(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+def folders(targets: list[tuple[Path, str]], host: Host, report: Report) -> None:
+    """Places in a container where something is put: each has one of its own, and none hides what the container needs."""
     taken: set[str] = set()
-    targets = [((*path, "mounts", index, "target"), mount["target"]) for index, mount in enumerate(process["mounts"])]
-    targets += [((*path, "writable", index), folder) for index, folder in enumerate(process["writable"])]
     for where, target in targets:
         if not target:
             continue
@@ -123,6 +124,9 @@ def mounts(process: dict[str, Any], path: Path, host: Host, report: Report) -> N
         elif plain in taken:
             report.add(where, "is used by another mount of the process", value=target, allowed="a folder of its own", example=f"{plain}2", host=host.name)
         taken.add(plain)
+
+
+def mounts(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
     for index, mount in enumerate(process["mounts"]):
         source = mount["source"] or "/x"
         where = (*path, "mounts", index, "source")
@@ -130,6 +134,45 @@ def mounts(process: dict[str, Any], path: Path, host: Host, report: Report) -> N
             report.add(where, "is not an absolute path", value=source, allowed="a folder of the host", example="source: /srv/media", host=host.name)
         elif source.rstrip("/") in ENGINE_SOCKETS or source == "/":
             report.add(where, "gives the process control of the host", value=source, allowed="a folder", example="source: /srv/media", host=host.name)
+
+
+def check_lasting(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
+    """What is put into containers: mounts and memory of one process, and for several what outlives a release, volumes and static files."""
+    known = [process["name"] for process in app["processes"]]
+    entries = [((*path, kind, element(index, entry)), key, entry) for kind, key in LASTING for index, entry in enumerate(app[kind])]
+    for where, _key, entry in entries:
+        for name in set(entry["processes"]) - set(known):
+            where = (*where, "processes")
+            report.add(where, "is no process of the application", value=name, allowed=", ".join(known), example="processes: [web]", host=host.name)
+    for index, process in enumerate(app["processes"]):
+        here = (*path, "processes", element(index, process))
+        targets = [((*here, "mounts", number, "target"), mount["target"]) for number, mount in enumerate(process["mounts"])]
+        targets += [((*here, "writable", number), folder) for number, folder in enumerate(process["writable"])]
+        targets += [((*where, key), entry[key]) for where, key, entry in entries if process["name"] in (entry["processes"] or known)]
+        folders(targets, host, report)
+    names: set[str] = set()
+    for index, volume in enumerate(app["volumes"]):
+        where, name = (*path, "volumes", element(index, volume)), volume["name"]
+        if name and not values.NAME.match(name):
+            letters = "lower case letters, digits, hyphens; a letter first"
+            report.add((*where, "name"), "cannot name a directory", value=name, allowed=letters, example="name: media", host=host.name)
+        elif name in names:
+            report.add((*where, "name"), "two volumes have this name", value=name, allowed="a name of its own", example=f"name: {name}2", host=host.name)
+        names.add(name)
+        hosts = stack.groups.get("app", [])
+        if len(hosts) > 1 and not volume["shared"]:
+            report.add(
+                (*where, "shared"),
+                f"each of {len(hosts)} application hosts would have a volume of its own",
+                value=False,
+                allowed="true, when all of them have the same file system there, or an S3 bucket in place of the volume",
+                example="shared: true",
+                host=host.name,
+            )
+    for index, entry in enumerate(app["static"]):
+        if entry["keep"] is not None and not 0 <= entry["keep"] <= 20:
+            where = (*path, "static", element(index, entry), "keep")
+            report.add(where, "is out of range", value=entry["keep"], allowed="0 to 20", example="keep: 1", host=host.name)
 
 
 def broker(app: dict[str, Any], process: dict[str, Any], path: Path, host: Host, report: Report) -> None:

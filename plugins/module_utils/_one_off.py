@@ -100,6 +100,8 @@ class OneOff:
     def __init__(self, engine: Engine, name: str, what: str, project: str, path: str, service: str, release: str, working_dir: str | None = None):
         self.engine, self.name, self.what, self.path, self.service, self.release = engine, name, what, path, service, release
         self.working_dir = working_dir
+        # Directories of the host beside or in place of the service's, as `source:target`.
+        self.mounts: list[str] = []
         self.compose = ["compose", "--project-directory", path, "-f", os.path.join(path, "compose.yaml"), "-p", project]
 
     def environment(self) -> dict[str, str]:
@@ -120,6 +122,7 @@ class OneOff:
         """The id of a detached container: it goes on when the connection to this host is cut, and its exit status is kept."""
         options = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
         options += ["-w", self.working_dir] if self.working_dir else []
+        options += [word for mount in self.mounts for word in ("-v", mount)]
         labels = ["-l", f"{LABEL_RELEASE}={self.release}", "-l", f"{LABEL_STEP}={step}"]
         run = ["run", "--detach", "--no-deps", "-T", "--name", self.name, *labels, *options, self.service, *command]
         result = self.engine.run([*self.compose, *run], timeout=timeout)

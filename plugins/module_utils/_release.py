@@ -41,7 +41,7 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     given = app_environment(view, app, secrets)
     identity = image.get("digest") or image["id"]
     # What decides is what will run, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
-    nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}).values()]
+    nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}, _Places(view, app, "")).values()]
     everywhere = app_environment(view, app, secrets, everywhere=True)
     digest = hashlib.sha256(json.dumps([identity, everywhere, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
     release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest}"
@@ -52,13 +52,15 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     here = [process for process in app.get("processes") or [] if _runs_here(view, process)]
     if any(process.get("port") for process in here):
         networks["edge"] = {"name": edge, "external": True}
-    files = _secret_files(app, given)
+    files, places = _secret_files(app, given), _Places(view, app, release)
     record = {
         "release": release,
         "version": str(app.get("version") or "dev"),
         "image": {"name": name, "ref": image["ref"], "id": image["id"], "digest": image.get("digest", "")},
         "project": f"{view.own('stack_name')}-{app['name']}-{release.replace('.', '-')}",
-        "definition": {"services": _services({**app, "processes": here}, name, given), "networks": networks},
+        "definition": {"services": _services({**app, "processes": here}, name, given, places), "networks": networks},
+        "directories": [places.directory(volume) for volume in app.get("volumes") or []],
+        "static": [places.static(number, entry) for number, entry in enumerate(app.get("static") or [])],
         "labels": {LABEL_RELEASE: release},
         "singletons": [process["name"] for process in here if _alone(process)],
         "alone": [process["name"] for process in app.get("processes") or [] if _alone(process)],
@@ -91,6 +93,7 @@ def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secre
         "root": view.own("stack_root"),
         "path": f"{view.own('stack_root')}/apps/{app['name']}/releases/{record['release']}",
         "secrets_path": f"{view.own('stack_secrets_root')}/{app['name']}/{record['release']}",
+        "static_root": f"{view.own('stack_data_root')}/{app['name']}/static",
         "switch": {"path": f"{view.own('stack_data_root')}/switch"} if record["backends"] else {},
         "drain": options["drain"],
         "keep": options["keep"],
@@ -126,9 +129,39 @@ def _backends(app: Mapping[str, Any], here: list[Mapping[str, Any]]) -> dict[str
     return {process["name"]: backend(app, process) for process in here if process.get("port") and int(process.get("replicas", 1)) > 0}
 
 
-def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any]) -> dict[str, Any]:
+class _Places:
+    """Where on a host the application keeps what outlives a release, and the static files of one."""
+
+    def __init__(self, view: View, app: Mapping[str, Any], release: str):
+        self.app, self.release = app, release
+        self.root = f"{view.own('stack_data_root')}/{app['name']}"
+
+    def directory(self, volume: Mapping[str, Any]) -> dict[str, Any]:
+        uid, gid = _owner(self.app)
+        return {"path": f"{self.root}/volumes/{volume['name']}", "uid": uid, "gid": gid, "mode": "0750"}
+
+    def static(self, number: int, entry: Mapping[str, Any]) -> dict[str, Any]:
+        names = _concerned(self.app, entry)
+        given = {"keep": 1, "command": [], **{key: entry[key] for key in ("path", "keep", "command") if entry.get(key) is not None}}
+        return {**given, "number": number, "service": names[0] if names else ""}
+
+    def mounts(self, process: str) -> list[dict[str, Any]]:
+        volumes = [volume for volume in self.app.get("volumes") or [] if process in _concerned(self.app, volume)]
+        statics = [(number, entry) for number, entry in enumerate(self.app.get("static") or []) if process in _concerned(self.app, entry)]
+        return [
+            *(_mount({**volume, "source": self.directory(volume)["path"], "read_only": volume.get("read_only", False)}) for volume in volumes),
+            *(_mount({"source": f"{self.root}/static/{self.release}/{number}", "target": entry["path"]}) for number, entry in statics),
+        ]
+
+
+def _concerned(app: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
+    """The processes that a volume or a directory of static files is for; all when none is named."""
+    return list(entry.get("processes") or [process["name"] for process in app.get("processes") or []])
+
+
+def _services(app: Mapping[str, Any], ref: str, given: Mapping[str, Any], places: _Places) -> dict[str, Any]:
     base = _base(app, ref, given)
-    services = {process["name"]: _service(base, process) for process in app.get("processes") or []}
+    services = {process["name"]: _service(base, process, places.mounts(process["name"])) for process in app.get("processes") or []}
     if (app.get("migration") or {}).get("tool", "none") != "none":
         services[MIGRATE] = {**base, "networks": ["backend"], "profiles": ["tools"], "tmpfs": ["/tmp"], "deploy": _limits("1G", 2.0)}
     return services
@@ -142,8 +175,13 @@ def _slug(version: str) -> str:
     return slug
 
 
+def _owner(app: Mapping[str, Any]) -> tuple[int, int]:
+    uid, _colon, gid = str(app.get("user") or DEFAULT_USER).partition(":")
+    return int(uid), int(gid)
+
+
 def _uid(app: Mapping[str, Any]) -> int:
-    return int(str(app.get("user") or DEFAULT_USER).split(":", 1)[0])
+    return _owner(app)[0]
 
 
 def _as_files(app: Mapping[str, Any]) -> bool:
@@ -188,7 +226,7 @@ def _limits(memory: str, cpus: float) -> dict[str, Any]:
     return {"resources": {"limits": {"memory": memory, "cpus": str(cpus)}}}
 
 
-def _service(base: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
+def _service(base: Mapping[str, Any], process: Mapping[str, Any], lasting: list[dict[str, Any]]) -> dict[str, Any]:
     service = {**base, "environment": {**base["environment"], **{name: str(value) for name, value in (process.get("env") or {}).items()}}}
     service["networks"] = ["backend", "edge"] if process.get("port") else ["backend"]
     if process.get("command"):
@@ -198,7 +236,7 @@ def _service(base: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, A
     service["scale"] = int(process.get("replicas", 1))
     service["labels"] = {LABEL_PROCESS: process["name"]}
     service["deploy"] = _limits(str(process.get("memory", "512M")), float(process.get("cpus", 1.0)))
-    mounts = [_mount(mount) for mount in process.get("mounts") or []]
+    mounts = [*(_mount(mount) for mount in process.get("mounts") or []), *lasting]
     if mounts:
         service["volumes"] = mounts
     health = _health(process)

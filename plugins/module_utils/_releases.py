@@ -46,6 +46,7 @@ class App:
     keep: int = 5
     warm: bool = False
     secrets_path: str = ""
+    static_path: str = ""
     root: str = ""
 
 
@@ -259,17 +260,25 @@ class Releases:
         """Releases beyond the number to keep go: directory, secrets, image, and its own name if the stack brought it. Never what is live or was before it."""
         root = os.path.join(self.app.path, "releases")
         protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
-        with contextlib.suppress(FileNotFoundError):
+        gone = [name for name in self.others() if name not in protected][max(0, self.app.keep - len(protected)) :]
+        if gone and self.app.root and not self.check:
+            # Before their directories, which say what is to go, should this run be killed.
+            self.done += [f"prune image {ref}" for ref in forget(self.engine, self.app.root, (os.path.join(root, name) for name in gone))]
+        for name in gone:
+            # What only this release has; its directory last, for it says what else there is.
+            self._forget(os.path.join(root, name), *(os.path.join(path, name) for path in (self.app.secrets_path, self.app.static_path) if path))
+            self.done.append(f"prune {name}")
+        return gone
+
+    def others(self) -> list[str]:
+        """The other releases that are kept: the live one, the one before it, then the newest first."""
+        root = os.path.join(self.app.path, "releases")
+        try:
             by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
-            gone = [name for name in by_age if name not in protected][max(0, self.app.keep - len(protected)) :]
-            if gone and self.app.root and not self.check:
-                # Before their directories, which say what is to go, should this run be killed.
-                self.done += [f"prune image {ref}" for ref in forget(self.engine, self.app.root, (os.path.join(root, name) for name in gone))]
-            for name in gone:
-                self._forget(os.path.join(root, name), os.path.join(self.app.secrets_path, name))
-                self.done.append(f"prune {name}")
-            return gone
-        return []
+        except FileNotFoundError:
+            return []
+        found = [mark for mark in (self.marked(), self.marked(PREVIOUS)) if mark in by_age]
+        return [name for name in dict.fromkeys([*found, *by_age]) if name != self.app.release]
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
 
@@ -377,13 +386,13 @@ class Releases:
         os.symlink(os.path.join("releases", release), temporary)
         os.replace(temporary, os.path.join(self.app.path, mark))
 
-    def _forget(self, folder: str, secrets: str) -> None:
+    def _forget(self, folder: str, *beside: str) -> None:
         if self.check:
             return
         for image in images_of([folder]):
             # Only this release's name of the image; the engine keeps what another release or container uses.
             self.engine.run(["image", "rm", image["name"]])
-        for path in (secrets, folder):
+        for path in (*beside, folder):
             shutil.rmtree(path, ignore_errors=True)
 
     def logs(self, members: Iterable[Member]) -> str:

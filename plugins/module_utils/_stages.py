@@ -13,21 +13,25 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _history
+from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, Static, statics_of
 from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
 from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS, App, ReleaseError, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import switch_of
 
 SLICE_SECONDS = 8.0
+# For the command that collects static files; it runs in one call, before anything else is touched.
+STATIC_SECONDS = 120.0
 PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
 KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
-    *("backends", "network", "own_secrets", "form", "drain"),
+    *("backends", "network", "own_secrets", "form", "drain", "directories", "static"),
 )
 # States that leave alone what runs and who may change it.
 FREE = ("prepared", "recalled", "listed")
@@ -103,6 +107,7 @@ class Call:
             keep=int(spec.get("keep", 5)),
             warm=bool(spec.get("warm", False)),
             secrets_path=os.path.dirname(spec.get("secrets_path", "")),
+            static_path=spec.get("static_root", ""),
             root=spec.get("root", ""),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
@@ -123,6 +128,7 @@ class Call:
                 files={RELEASE_FILE: (record.encode(), 0o644)},
                 secrets=tuple(self.secrets),
                 secrets_path=spec["secrets_path"],
+                directories=tuple(spec.get("directories", ())),
                 labels=spec["labels"],
                 services=services,
                 wait_timeout=self.params["wait_timeout"],
@@ -160,6 +166,7 @@ class Call:
         if not self.resume:
             self.releases.settle()
             self.releases.expected()
+            self._assets()
         if self.spec["overlapping"]:
             pending = self._up(self.spec["overlapping"])
             if pending:
@@ -251,6 +258,22 @@ class Call:
         return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) {ended}" if holder else "nobody has the lease"}
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _assets(self) -> None:
+        """The static files of this release, and of those before it, are where its containers look for them."""
+        statics = statics_of(self.spec.get("static", ()))
+        if not statics:
+            return
+        uid, _colon, gid = self.spec["definition"]["services"][statics[0].service]["user"].partition(":")
+
+        def run(static: Static, folder: str) -> None:
+            name = f"{self.spec['project']}-static"
+            place = OneOff(self.engine, name, "collection", self.spec["project"], self.spec["path"], static.service, self.spec["release"])
+            place.mounts = [f"{folder}:{static.path}"]
+            Command(place, static.command, STATIC_SECONDS, {}, "", self.clock).run(STATIC_SECONDS + 1, {})
+
+        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run)
+        self.releases.done += assets.ensure(self.spec["release"], statics, self.releases.others()[: max(static.keep for static in statics)])
 
     def _up(self, services: list[str]) -> dict[str, Any]:
         """Nothing when they are healthy, else what the next slice needs."""

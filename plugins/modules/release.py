@@ -203,9 +203,11 @@ holder:
 import time
 from dataclasses import asdict
 
+from ansible_collections.longshore.stack.plugins.module_utils._assets import AssetsError
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
 from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
 from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
@@ -249,7 +251,7 @@ def main():
         result = call.run()
     except LeaseError as error:
         module.fail_json(msg=str(error), changed=call.changed, holder=asdict(error.holder) if error.holder else {})
-    except (ReleaseError, SwitchError, ProjectError, EngineError, ValueError, OSError) as error:
+    except (ReleaseError, SwitchError, ProjectError, EngineError, AssetsError, OneOffError, ValueError, OSError) as error:
         module.fail_json(msg=str(error), changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
     if not module._diff:
         result.pop("diff", None)

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -28,9 +31,9 @@ def containers(host):
 def answer(host):
     """What the application answers at the switch, where the edge asks."""
 
-    def ask():
+    def ask(path="/", more=""):
         address = host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' molecule-switch-switch-1")
-        return host.check_output(f"curl -sS -m 5 http://{address}:20001/")
+        return host.check_output(f"curl -sS -m 5 {more} http://{address}:20001{path}")
 
     return ask
 
@@ -149,3 +152,119 @@ def test_a_release_that_fails_leaves_the_old_one_running(host, containers, answe
 def test_the_next_good_release_goes_live(answer, converge):
     assert converge(shop_text="third").rc == 0
     assert answer().startswith("third ")
+
+
+# -- files that outlive a release ------------------------------------------------------------------------------------------------
+
+
+STATUS = "-o /dev/null -w '%{http_code}'"
+
+
+def test_a_volume_outlives_releases_and_all_processes_have_it(host, containers, answer, converge):
+    assert converge(shop_text="sixth").rc == 0
+    release, notes = answer().split()[1], answer("/notes").splitlines()
+    assert notes[-1] == release and len(set(notes)) > 5, "those before have left their notes"
+    (beat,) = containers()["beat"]
+    assert host.check_output(f"docker exec {beat['Id']} tail -1 /app/media/notes") == release
+    assert host.check_output("stat -c '%u:%g %a' /var/lib/molecule/shop/volumes/media") == "10001:10001 750"
+
+
+def test_static_files_of_the_release_before_are_served_also_after_a_rollback_and_those_of_older_ones_are_not(answer, converge):
+    assert converge(shop_text="seventh").rc == 0
+    assert [answer(f"/static/{text}.js", STATUS) for text in ("seventh", "sixth", "third")] == ["200", "200", "404"]
+    assert answer("/static/sixth.js") == "sixth"
+    assert converge(app_rollback=True).rc == 0
+    assert answer().startswith("sixth ")
+    assert [answer(f"/static/{text}.js", STATUS) for text in ("seventh", "sixth", "third")] == ["200", "200", "200"]
+
+
+def test_static_files_go_with_their_release(host, converge):
+    assert converge(shop_text="eighth").rc == 0
+    kept = host.file("/opt/molecule/apps/shop/releases").listdir()
+    assert sorted(host.file("/var/lib/molecule/shop/static").listdir()) == sorted(kept)
+
+
+# -- canary, hooks, windows ------------------------------------------------------------------------------------------------------
+
+
+class Visitor(threading.Thread):
+    """Asks for a page again and again, from the beginning of the block to its end: what was answered."""
+
+    def __init__(self, host, answer):
+        super().__init__(daemon=True)
+        self.answers, self.over, self.answer = [], threading.Event(), answer
+
+    def run(self):
+        while not self.over.wait(0.05):
+            status, *words = self.answer("/page", "-w ' %{http_code}'").split()[::-1]
+            self.answers.append((words[-1], status))
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join(20)
+
+
+def test_a_canary_serves_beside_the_old_release_before_the_new_one_serves_alone(host, answer, converge):
+    assert converge(shop_text="many", shop_replicas=2).rc == 0
+    with Visitor(host, answer) as visitor:
+        run = converge(shop_text="canary", shop_replicas=2, shop_deploy={"canary": "replica", "canary_seconds": 6})
+    assert run.rc == 0 and "switched 1 of each web process, beside what serves" in run.output
+    texts = [text for text, status in visitor.answers]
+    assert {status for _text, status in visitor.answers} == {"200"}
+    together = texts[texts.index("canary") : len(texts) - texts[::-1].index("many")]
+    assert together.count("many") > 3 and together.count("canary") > 3, "both have answered in turn"
+    assert texts[-1] == "canary"
+
+
+def test_a_canary_that_answers_with_errors_goes_back_and_the_old_release_has_never_stopped(host, containers, answer, converge):
+    before = ids(containers())
+    with Visitor(host, answer) as visitor:
+        run = converge(shop_text="broken", shop_replicas=2, shop_deploy={"canary": "replica", "canary_seconds": 60})
+    assert run.rc != 0 and "requests failed; allowed are 5 %" in run.output
+    assert "step 2 of 2" not in run.output and answer().startswith("canary ")
+    assert ids(containers())["web"] == before["web"]
+    assert {text for text, status in visitor.answers if status == "200"} == {"canary"}
+
+
+def test_a_hook_that_fails_before_the_switch_leaves_the_old_release_and_says_why(answer, converge):
+    hooks = [{"stage": "switch", "command": ["sh", "-c", "echo $APP_RELEASE: the cache is cold; exit 3"]}, {"stage": "failed", "command": ["echo", "alarm"]}]
+    run = converge(shop_text="hooked", shop_replicas=2, shop_hooks=hooks)
+    assert run.rc != 0 and answer().startswith("canary ")
+    assert re.search(r"exited 3\s+1-\w{8}: the cache is cold", run.output) and "-hook: alarm" in run.output, run.output
+
+
+def test_hooks_run_in_the_new_release_and_tasks_of_the_user_know_it(host, answer, converge, tmp_path):
+    tasks = tmp_path / "announce.yml"
+    tasks.write_text('- ansible.builtin.debug: {msg: "announced {{ app_hook.place }} of {{ app_hook.release }}, before {{ app_hook.before }}"}\n')
+    hooks = [{"stage": "live", "when": "after", "tasks": str(tasks)}, {"stage": "start", "command": ["sh", "-c", "echo $SHOP_TEXT $APP_HOOK"]}]
+    old = answer().split()[1]
+    run = converge(shop_text="hooked", shop_replicas=2, shop_hooks=hooks)
+    assert run.rc == 0, run.output
+    release = answer().split()[1]
+    assert f"announced after live of {release}, before {old}" in run.output and "-hook: hooked before start" in run.output
+    assert "hooked before start" in host.check_output("cat /opt/molecule/apps/shop/live/hooks.log")
+    assert host.check_output("docker ps -aq --filter name=-hook | wc -l") == "0"
+
+
+def test_outside_of_its_window_a_release_is_refused_and_a_rollback_is_not(answer, converge):
+    closed = {"windows": [f"{(datetime.now(UTC) + timedelta(days=2)):%a} 00:00-24:00".lower()]}
+    before = answer()
+    run = converge(shop_text="late", shop_replicas=2, shop_deploy=closed)
+    assert run.rc != 0 and "may not be released now: it is " in run.output and "-e app_outside_window=true" in run.output
+    assert answer() == before
+    assert converge(shop_text="hooked", shop_replicas=2, shop_deploy=closed).rc == 0, "there is nothing to release"
+    assert converge(shop_text="hooked", shop_replicas=2, shop_deploy=closed, app_rollback=True).rc == 0
+    assert converge(shop_text="late", shop_replicas=2, shop_deploy=closed, app_outside_window=True).rc == 0
+    assert answer().startswith("late ")
+
+
+def test_a_release_that_wants_a_word_is_made_with_it_alone(answer, converge):
+    asked = {"shop_text": "said", "shop_replicas": 2, "shop_deploy": {"confirm": True}}
+    assert "add -e confirm=molecule" in converge(**asked).output
+    assert answer().startswith("late ")
+    assert converge(**asked, confirm="molecule").rc == 0
+    assert answer().startswith("said ")

@@ -310,3 +310,27 @@ def test_a_health_command_is_run_as_it_is_and_without_either_the_image_decides()
     assert health(health={"command": ["celery", "inspect"]})["test"] == ["CMD", "celery", "inspect"]
     assert health(health={"path": "/health"}) is None
     assert health() is None
+
+
+# -- what outlives a release -------------------------------------------------------------------------------------------
+
+
+def test_a_volume_is_a_directory_of_the_applications_user_that_every_release_mounts():
+    found = release(volumes=[{"name": "media", "target": "/media", "processes": ["web"]}])
+    (mount,) = found["definition"]["services"]["web"]["volumes"]
+    assert (mount["source"], mount["target"], mount.get("read_only")) == ("/var/lib/s/shop/volumes/media", "/media", None)
+    assert found["directories"] == [{"path": "/var/lib/s/shop/volumes/media", "uid": 10001, "gid": 10001, "mode": "0750"}]
+    assert "volumes" not in found["definition"]["services"]["beat"]
+
+
+def test_static_files_lie_in_a_directory_of_the_release_and_are_only_read():
+    found = release(static=[{"path": "/app/static", "processes": ["web"], "command": ["collect"]}])
+    (mount,) = found["definition"]["services"]["web"]["volumes"]
+    assert (mount["source"], mount["read_only"]) == (f"/var/lib/s/shop/static/{found['release']}/0", True)
+    assert found["static"] == [{"path": "/app/static", "number": 0, "keep": 1, "command": ["collect"], "service": "web"}]
+    assert found["static_root"] == "/var/lib/s/shop/static"
+
+
+def test_files_that_outlive_a_release_make_another_release():
+    names = {release(**more)["release"] for more in ({}, {"volumes": [{"name": "m", "target": "/m"}]}, {"static": [{"path": "/static"}]})}
+    assert len(names) == 3
