@@ -73,11 +73,11 @@ def bookworm(archive):
 
 @pytest.fixture(scope="module")
 def bare_fleet(images, archive):
-    """Three Debian 13 hosts whose engine is there already, because it is not what is tested on them."""
-    edge, *apps = (Host(f"releases-{name}", "trixie", ("--seed", "--engine")) for name in ("edge", "app1", "app2"))
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(Host.start, [edge, *apps]))
-    fleet = Fleet(edge, "seaweedfs", archive, apps={"app1": apps[0], "app2": apps[1]})
+    """Four Debian 13 hosts whose engine is there already, because it is not what is tested on them."""
+    hosts = {name: Host(f"releases-{name}", "trixie", ("--seed", "--engine")) for name in ("edge", "edge2", "app1", "app2")}
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(Host.start, hosts.values()))
+    fleet = Fleet(hosts["edge"], "seaweedfs", archive, second=hosts["edge2"], apps={name: hosts[name] for name in ("app1", "app2")})
     fleet.fill_in()
     yield fleet
     for host in fleet.hosts.values():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import yaml
-from journey_fleet import Fleet
+from journey_fleet import APP, Fleet
 from journey_support import ROOT
 
 
@@ -31,6 +31,7 @@ class Fault:
     after: Callable[[Fleet], None] = nothing
     lost: str = ""
     crash: bool = False
+    playbook: str = "playbooks/deploy.yml"
 
     def __str__(self) -> str:
         return self.name
@@ -67,12 +68,58 @@ def crash(fleet: Fleet, line: str) -> None:
         fleet.apps["app2"].sh(f"kill -KILL {new.pid}")
 
 
+# The server, and whoever looks at it, are well; then it dies.
+SHORT_LIFE = """
+import socket, subprocess, sys, time
+server = subprocess.Popen(["gunicorn"])
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", 8000), 1).close()
+        break
+    except OSError:
+        time.sleep(0.2)
+time.sleep(20)
+server.kill()
+sys.exit("that was all")
+"""
+
+
+def short_life(fleet: Fleet) -> None:
+    fleet.process("web")["command"] = ["python3", "-c", SHORT_LIFE]
+    fleet.app["deploy"] |= {"observe": 60}
+
+
 def wrong_command(fleet: Fleet) -> None:
     fleet.process("web")["command"] = ["gunicorn", "--no-such-option"]
 
 
 def missing_variable(fleet: Fleet) -> None:
     fleet.app["env"]["REDIS_URL"] = ""
+
+
+def no_registry(fleet: Fleet) -> None:
+    """Nothing listens there, and it is said at once."""
+    fleet.app.update({"image": f"{fleet.host.address}:5000/example", "image_source": "registry"})
+    del fleet.app["archive"]
+
+
+# A file system of its own over the releases: what serves has it open already, and nobody else's disk is full.
+FILL = f"""mount -t tmpfs -o size=1m,mode=755 full /mnt && cp -a {APP}/releases/. /mnt/ && mount --bind /mnt {APP}/releases
+cat /dev/zero > /mnt/.full 2>/dev/null; test "$(df --output=avail /mnt | tail -n 1)" -eq 0"""
+
+
+def disk_full(fleet: Fleet) -> None:
+    fleet.renew()
+    fleet.apps["app2"].sh(FILL)
+
+
+def disk_free(fleet: Fleet) -> None:
+    fleet.apps["app2"].sh(f"umount {APP}/releases /mnt")
+
+
+def wrong_switch(fleet: Fleet) -> None:
+    fleet.renew()
+    fleet.values["switch_request_timeout"] = 99_999_999
 
 
 def version(number: str, **migration: int) -> Callable[[Fleet], None]:
@@ -103,12 +150,16 @@ def mend(fleet: Fleet) -> None:
 FAULTS = [
     Fault("unhealthy", (r"web-1 .*unhealthy", r"last lines of prod-example-\S+-web-1"), unhealthy),
     Fault("crash in the observation time", (r"after the switch prod-example-\S+-web-1 is exited", r"last lines of"), Fleet.renew, crash, crash=True),
+    Fault("crash 20 s after it was healthy", (r"after the switch prod-example-\S+-web-1 is exited", "that was all"), short_life, crash=True),
     Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
     Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),
     Fault("image not found", (r"longshore\.test/example:9\.9\.9",), version("9.9.9")),
+    Fault("registry down", (r"pull .*:5000/example|:5000/example.*pull", "connection refused"), no_registry),
+    Fault("disk full", (r"app2.*No space left on device|No space left on device.*app2",), disk_full, after=disk_free),
     Fault("migration fails", (r'invalid input syntax for type integer: "nothing"',), version("1.1.0")),
     Fault("migration hangs", (r"did not end within 15 s",), version("1.2.0", timeout=15), after=schema_back),
     Fault("the switch does not know a process", (r"the switch does not know example-admin",), unknown_backend),
+    Fault("configuration of the switch invalid", (r"timer overflow",), wrong_switch, playbook="site.yml"),
     Fault("host out of reach before the start", (r"app2.*UNREACHABLE|UNREACHABLE.*app2",), Fleet.renew, cut("Know the stack"), mend, lost="app2"),
     Fault("host out of reach after the start", (r"Not reached: app2; the next run clears up there",), Fleet.renew, cut("Stop elsewhere"), mend, lost="app2"),
 ]

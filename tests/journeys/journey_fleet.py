@@ -1,6 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A proxy host with the data services, two application hosts, and what can be seen of the releases on them."""
+"""Two proxy hosts, one of them with the data services, two application hosts, and what can be seen of the releases on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from journey_support import PATIENCE, Box, Host, Run, Stack, command
+from journey_support import PATIENCE, Box, Host, Run, Stack, Web, command
 from load import Load
 
 PROCESSES = {"app1": ["beat", "web", "worker"], "app2": ["web", "worker"]}
@@ -25,9 +25,11 @@ CUT = "iptables -{verb} INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-rese
 
 @dataclass
 class Fleet(Stack):
-    """The production inventory over three hosts; deploys are made quick where that does not change what is tested."""
+    """The production inventory over four hosts; deploys are made quick where that does not change what is tested."""
 
+    second: Host | None = None
     apps: dict[str, Host] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -35,19 +37,24 @@ class Fleet(Stack):
 
     @property
     def hosts(self) -> dict[str, Host]:
-        return {"edge": self.host, **self.apps}
+        return {**self.proxies, **self.apps}
+
+    @property
+    def proxies(self) -> dict[str, Host]:
+        return {"edge": self.host, "edge2": self.second}
 
     def members(self, group: str) -> list[str]:
-        return [name for name in super().members(group) if group == "prod" or (name in self.apps) == (group == "app")]
+        wanted = {"prod": self.hosts, "app": self.apps, "proxy": self.proxies}.get(group, ["edge"])
+        return [name for name in super().members(group) if name in wanted]
 
     def fill_in(self) -> None:
         for host in self.hosts.values():
             host.variables["stack_address"] = host.address
         super().fill_in()
         self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15, "stack_wait_timeout": 90}
-        self.app.update({"deploy": {"observe": 5, "drain": 10, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
+        self.app.update({"deploy": {"observe": 4, "drain": 7, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
         self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
-        self.process("worker")["stop_grace"] = 30
+        self.process("worker")["stop_grace"] = 45
         for name in ("worker", "beat"):
             self.process(name)["health"]["interval"] = 4
         self.save()
@@ -58,6 +65,10 @@ class Fleet(Stack):
         """Another value of a variable makes another release."""
         self.app["env"]["RENEWED"] = int(self.app["env"].get("RENEWED", 0)) + 1
 
+    def play(self, title: str, *args: str, **options: Any) -> Run:
+        self.runs.append(super().play(title, *args, **options))
+        return self.runs[-1]
+
     def deploy(self, title: str, *args: str, **options: Any) -> Run:
         return self.play(title, *args, playbook="playbooks/deploy.yml", **options)
 
@@ -65,7 +76,15 @@ class Fleet(Stack):
         return self.play(title, *args, playbook="playbooks/rollback.yml", **options)
 
     def load(self, **options: Any) -> Load:
-        return Load("app.prod.test", self.host.address, self.authority(), **options)
+        """Visitors by both proxies."""
+        first, second = ((proxy.address, self.authority(proxy)) for proxy in self.proxies.values())
+        return Load("app.prod.test", *first, beside=[second], **options)
+
+    def webs(self) -> list[Web]:
+        return [self.web(proxy=proxy) for proxy in self.proxies.values()]
+
+    def ready(self) -> bool:
+        return all(web.ready() for web in self.webs())
 
     # -- what happens to hosts -----------------------------------------------------------------------------------------------
 
@@ -105,8 +124,7 @@ class Fleet(Stack):
         while (ill := wrong()) and time.monotonic() < end:
             time.sleep(1)
         assert not ill, f"live is {release}, but {ill}"
-        web = self.web()
-        assert {web.get("/version").json["release"] for _look in range(6)} == {release}
+        assert {web.get("/version").json["release"] for web in self.webs() for _look in range(4)} == {release}
         return release
 
     def served(self) -> dict[str, int]:

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from journey_support import CACHE, HOSTS, ROOT, command, play
 SERVICES = ("postgres", "valkey", "rabbitmq", "seaweedfs", "switch", "caddy")
 APPLICATIONS = {"longshore.test/example:1.0.0": "examples/fastapi", "longshore.test/board:1.0.0": "examples/django"}
 VERSIONS = {"longshore.test/example:1.1.0": "broken", "longshore.test/example:1.1.1": "fixed", "longshore.test/example:1.2.0": "hanging"}
+# Of what a version has that no other has.
+LAYER_KILOBYTES = 4096
 
 
 def of_what(wanted: dict[str, Any]) -> str:
@@ -73,3 +78,18 @@ def make_archive(images: dict[str, Any]) -> Path:
         command("docker", "save", "--output", unfinished, *images["applications"], timeout=1800)
         unfinished.rename(path)
     return path
+
+
+@contextlib.contextmanager
+def new_version(base: str, name: str, folder: Path) -> Iterator[Path]:
+    """An archive with one more version of an application, which has a layer that no other has; gone at the end of the block."""
+    (folder / "layer").write_bytes(secrets.token_bytes(LAYER_KILOBYTES * 1024))
+    (folder / "Dockerfile").write_text(f"FROM {base}\nCOPY layer /app/layer\n")
+    archive = folder / "version.tar"
+    try:
+        command("env", "DOCKER_BUILDKIT=0", "docker", "build", "--quiet", "--tag", name, folder)
+        command("docker", "save", "--output", archive, name)
+        yield archive
+    finally:
+        archive.unlink(missing_ok=True)
+        command("docker", "image", "rm", name, check=False)

@@ -281,13 +281,15 @@ class Stack:
 
     # -- seen from outside ---------------------------------------------------------------------------------------------------
 
-    def authority(self) -> Path:
-        path = self.host.folder / "root.crt"
-        path.write_text(self.host.sh(f"cat /var/lib/{self.values['stack_name']}/caddy/data/caddy/pki/authorities/local/root.crt") + "\n")
+    def authority(self, proxy: Host | None = None) -> Path:
+        """Each proxy host that makes its own certificates has an authority of its own."""
+        proxy = proxy or self.host
+        path = proxy.folder / "root.crt"
+        path.write_text(proxy.sh(f"cat /var/lib/{self.values['stack_name']}/caddy/data/caddy/pki/authorities/local/root.crt") + "\n")
         return path
 
-    def web(self, name: str = "app") -> Web:
-        return Web(f"{name}.{DOMAIN}", self.host.address, self.authority())
+    def web(self, name: str = "app", proxy: Host | None = None) -> Web:
+        return Web(f"{name}.{DOMAIN}", (proxy or self.host).address, self.authority(proxy))
 
 
 @dataclass(frozen=True)

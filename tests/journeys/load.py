@@ -50,7 +50,7 @@ class Failure:
 
 @dataclass
 class Result:
-    """What became of all requests. Statuses by kind of visitor; releases by the answers of /version.
+    """What became of all requests. Statuses by kind of visitor; releases by the answers of /version; doors: answers by the address of the proxy.
 
     open: by `streams` and `sockets`, how many were opened, ended by the server as it should be, broken, and left by the visitor in the end.
     """
@@ -60,6 +60,7 @@ class Result:
     statuses: dict[str, Counter] = field(default_factory=dict)
     open: dict[str, Counter] = field(default_factory=dict)
     releases: Counter = field(default_factory=Counter)
+    doors: Counter = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     times: list[tuple[float, float]] = field(default_factory=list)
     left_out: int = 0
@@ -269,6 +270,7 @@ class Load:
             keep = False
         else:
             statuses[status] += 1
+            self.result.doors[self.doors[door % len(self.doors)][0]] += 1
             if status != (200 if method == "GET" else 201):
                 self._failed(kind, f"{method} {path}", f"status {status} {answer[:80]!r}", due)
             else:
