@@ -18,12 +18,16 @@ line.sendall((sys.argv[2] + "\\n").encode())
 print(b"".join(iter(lambda: line.recv(65536), b"")).decode())
 """
 SERVER = """
-import http.server
+import http.server, os
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        print("asked", self.command, self.path, flush=True)
+        if "DIES" in os.environ and self.path == "/work":
+            return
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
+    do_POST = do_GET
 http.server.HTTPServer(("", 8000), Answer).serve_forever()
 """
 
@@ -86,6 +90,25 @@ def test_what_the_socket_was_told_and_kept_outlives_a_restart(host, ask, until_i
     host.check_output("echo %s > " + STATE, ask("show servers state"))
     host.check_output(f"docker restart {SWITCH}")
     assert until_it_serves(20001)[-1] == "200"
+
+
+def test_a_container_that_dies_before_it_answers_costs_no_reader_and_nothing_is_sent_twice(host, ask, until_it_serves):
+    python = host.check_output("docker images --format '{{.Repository}}:{{.Tag}}' | grep -m 1 longshore/python")
+    container = host.check_output("docker run -d --name shop-dies --network molecule_edge -e DIES=1 " + python + " python3 -c %s", SERVER)
+    ask(f"set server shop-web/a2 fqdn {container[:12]}", "set server shop-web/a2 state ready")
+    assert until_it_serves(20001)[-1] == "200"
+    address = host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' " + SWITCH)
+    codes = {}
+    for method in ("GET", "POST"):
+        # A body, so that the request is one that changes something.
+        more = "-d x" if method == "POST" else ""
+        script = f"for i in $(seq 30); do curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' {more} http://{address}:20001/work; done"
+        codes[method] = host.check_output(script).split()
+    seen = host.check_output("for one in shop-web shop-dies; do docker logs $one; done")
+    host.check_output("docker rm -f shop-dies")
+    ask("set server shop-web/a2 state maint", "set server shop-web/a2 fqdn switch")
+    assert set(codes["GET"]) == {"200"} and seen.count("asked GET /work") > 30, "some were tried at the one that dies, and again at the other"
+    assert set(codes["POST"]) == {"200", "502"} and seen.count("asked POST /work") == 30, codes["POST"]
 
 
 def test_a_new_process_reloads_it_and_what_serves_serves_on(host, service, converge, get, name):
