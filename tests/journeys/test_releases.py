@@ -362,7 +362,7 @@ def test_a_rollback_brings_back_image_environment_and_own_secrets_and_logs_in_wi
 
     old, before = fleet.settled(), of_web()
     fleet.renew()
-    fleet.app.update({"version": "1.1.1", "secrets": {"API_TOKEN": "of a later release"}, "credentials": {"postgres": f"rotated-{SEED}"}})
+    fleet.app.update({"version": "1.1.1", "secrets": {"API_TOKEN": "of a later release"}, "credentials": {"postgres": f"rotated-in-the-journey-{SEED}"}})
     fleet.play("another version, secret and password of the database").succeeded()
     assert fleet.settled() != old
     now = of_web()
@@ -372,7 +372,7 @@ def test_a_rollback_brings_back_image_environment_and_own_secrets_and_logs_in_wi
     assert of_web() == before
     until(fleet.ready, 60, what="the application to be ready")
     assert fleet.web().add("after the rotation") > 0
-    assert f"rotated-{SEED}" in fleet.apps["app2"].sh(f"cat /etc/longshore/secrets/prod/example/{old}/DATABASE_URL.*")
+    assert f"rotated-in-the-journey-{SEED}" in fleet.apps["app2"].sh(f"cat /etc/longshore/secrets/prod/example/{old}/DATABASE_URL.*")
 
 
 @pytest.mark.skipif(not SOAK, reason="thirty deploys are for the soak")
