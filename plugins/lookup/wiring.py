@@ -61,6 +61,10 @@ options:
     type: list
     elements: str
     default: []
+  at_once:
+    description: For V(rollout), in one step whatever the inventory says, as a rollback is.
+    type: bool
+    default: false
   record:
     description: What the module P(longshore.stack.release#module) recalled.
     type: dict
@@ -110,7 +114,7 @@ class LookupModule(LookupBase):
             "backends": lambda: _wiring.backends(view, self.get_option("served")),
             "switch_published": lambda: _wiring.switch_published(view, self.get_option("served")),
             "deploy": lambda: deploy_options(self._app(view, of)),
-            "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts")),
+            "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts"), self.get_option("at_once")),
             "hooks": lambda: hooks(self._app(view, of), *self.get_option("places")),
             "closed": lambda: closed(deploy_options(self._app(view, of)), datetime.now(UTC)),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),

@@ -32,12 +32,14 @@ def deploy_options(app: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, "canary": "none", "canary_seconds": 60, "max_parallel": 0, "pause": 10, **WHEN, **given}
 
 
-def rollout(options: Mapping[str, Any], hosts: Sequence[str]) -> list[dict[str, Any]]:
+def rollout(options: Mapping[str, Any], hosts: Sequence[str], at_once: bool = False) -> list[dict[str, Any]]:
     """The steps in which the hosts are switched: `hosts` of the step, `replicas` of each web process (0: all),
     `seconds` to watch all that are `switched` by then, and a `label` for the user.
 
-    options: of `deploy_options`. The last step is watched as long as a deploy without steps.
+    options: of `deploy_options`. The last step is watched as long as a deploy without steps. at_once: a rollback has proved itself before.
     """
+    if at_once:
+        options = {**options, "canary": "none", "max_parallel": 0}
     steps: list[dict[str, Any]] = []
     rest = list(hosts)
     if options["canary"] == "replica":

@@ -32,6 +32,12 @@ def test_hosts_are_switched_so_many_at_a_time():
     assert steps(["a", "b", "c"], max_parallel=1, canary="host", canary_seconds=9) == [(["a"], 0, 9), (["b"], 0, 10), (["c"], 0, 7)]
 
 
+def test_a_rollback_is_one_step():
+    options = deploy_options({"deploy": {"observe": 7, "canary": "host", "max_parallel": 1}})
+    (step,) = rollout(options, ["a", "b"], at_once=True)
+    assert (step["hosts"], step["replicas"], step["seconds"]) == (["a", "b"], 0, 7)
+
+
 def test_a_step_says_who_is_asked_and_what_comes_after():
     found = rollout(deploy_options({"deploy": {"canary": "replica"}}), ["a", "b"])
     assert [step["label"] for step in found] == ["one replica of a, step 1 of 2", "a, b, step 2 of 2"]
