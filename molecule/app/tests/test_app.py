@@ -188,29 +188,30 @@ def test_static_files_go_with_their_release(host, converge):
 
 
 class Visitor(threading.Thread):
-    """Asks for a page again and again, from the beginning of the block to its end: what was answered."""
+    """Asks for a page again and again, on the host, from the beginning of the block to its end: text and status of each answer."""
 
-    def __init__(self, host, answer):
+    def __init__(self, host):
         super().__init__(daemon=True)
-        self.answers, self.over, self.answer = [], threading.Event(), answer
+        self.answers, self.host = [], host
 
     def run(self):
-        while not self.over.wait(0.05):
-            status, *words = self.answer("/page", "-w ' %{http_code}'").split()[::-1]
-            self.answers.append((words[-1], status))
+        address = self.host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' molecule-switch-switch-1")
+        loop = f"while [ ! -e /tmp/over ]; do curl -s -m 5 -w ' %{{http_code}}\\n' http://{address}:20001/page; sleep 0.1; done"
+        lines = self.host.check_output(f"rm -f /tmp/over; {loop}").splitlines()
+        self.answers = [(line.split()[0], line.split()[-1]) for line in lines]
 
     def __enter__(self):
         self.start()
         return self
 
     def __exit__(self, *_):
-        self.over.set()
+        self.host.check_output("touch /tmp/over")
         self.join(20)
 
 
 def test_a_canary_serves_beside_the_old_release_before_the_new_one_serves_alone(host, answer, converge):
     assert converge(shop_text="many", shop_replicas=2).rc == 0
-    with Visitor(host, answer) as visitor:
+    with Visitor(host) as visitor:
         run = converge(shop_text="canary", shop_replicas=2, shop_deploy={"canary": "replica", "canary_seconds": 6})
     assert run.rc == 0 and "switched 1 of each web process, beside what serves" in run.output
     texts = [text for text, status in visitor.answers]
@@ -222,7 +223,7 @@ def test_a_canary_serves_beside_the_old_release_before_the_new_one_serves_alone(
 
 def test_a_canary_that_answers_with_errors_goes_back_and_the_old_release_has_never_stopped(host, containers, answer, converge):
     before = ids(containers())
-    with Visitor(host, answer) as visitor:
+    with Visitor(host) as visitor:
         run = converge(shop_text="broken", shop_replicas=2, shop_deploy={"canary": "replica", "canary_seconds": 60})
     assert run.rc != 0 and "requests failed; allowed are 5 %" in run.output
     assert run.output.count(": switched ") == 1 and answer().startswith("canary ")
