@@ -26,8 +26,9 @@ def chosen(containers: Iterable[Mapping[str, Any]], apps: Collection[str], proce
     mine = [one for one in containers if one["Config"]["Labels"].get(LABEL_SERVICE) in apps and LABEL_PROCESS in one["Config"]["Labels"]]
     found = [one for one in mine if process in ("", one["Config"]["Labels"][LABEL_PROCESS])]
     if mine and not found:
-        known = ", ".join(sorted({one["Config"]["Labels"][LABEL_PROCESS] for one in mine}))
-        raise LogsError(f"app_process: no container of {', '.join(apps)} runs {process!r}; allowed: {known}, for example -e app_process={known.split(',')[0]}")
+        known = sorted({one["Config"]["Labels"][LABEL_PROCESS] for one in mine})
+        what = f"app_process: no container of {', '.join(apps)} runs {process!r}"
+        raise LogsError(f"{what}; allowed: {', '.join(known)}, for example -e app_process={known[0]}")
     return found
 
 

@@ -43,7 +43,6 @@ def test_a_tail_is_the_last_lines():
     assert tail("a\nb\nc\n", 2) == "b\nc"
 
 
-
 class Docker:
     """An engine in which a command runs for some seconds and says a line."""
 
