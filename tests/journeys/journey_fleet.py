@@ -52,11 +52,11 @@ class Fleet(Stack):
             host.variables["stack_address"] = host.address
         super().fill_in()
         self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15, "stack_wait_timeout": 90}
-        self.app.update({"deploy": {"observe": 4, "drain": 7, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
+        self.app.update({"deploy": {"observe": 3, "drain": 6, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
         self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
         self.process("worker")["stop_grace"] = 45
-        for name in ("worker", "beat"):
-            self.process(name)["health"]["interval"] = 4
+        for name, interval in (("worker", 4), ("beat", 2)):
+            self.process(name)["health"]["interval"] = interval
         self.save()
 
     # -- what a user does ----------------------------------------------------------------------------------------------------
