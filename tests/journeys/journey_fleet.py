@@ -146,6 +146,15 @@ class Fleet(Stack):
         return int(self.host.sql("SELECT coalesce(max(id), 0) FROM ticks"))
 
 
+def footprint(host: Host) -> dict[str, int]:
+    """What an application host has: all that the engine and the stack keep on the disk, images (those without a name, too), releases, secrets."""
+    used = "du -sxk /var/lib/docker /opt /etc/longshore /var/lib/longshore /root /tmp 2>/dev/null | awk '{sum += $1} END {print sum}'"
+    counted = [
+        f"{look} | wc -l" for look in ("docker images --all --quiet --no-trunc | sort -u", f"ls {APP}/releases", "ls /etc/longshore/secrets/prod/example")
+    ]
+    return dict(zip(("kilobytes", "images", "releases", "secrets"), map(int, host.sh("; ".join([used, *counted])).split()), strict=True))
+
+
 class Stream:
     """Lines that a script prints on every application host, from the beginning of the block to its end."""
 

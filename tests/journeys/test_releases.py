@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from journey_faults import FAULTS, Fault, begins, stages
-from journey_fleet import APP, Diary, Fleet, Lookout, Tasks
+from journey_fleet import APP, Diary, Fleet, Lookout, Tasks, footprint
 from journey_images import LAYER_KILOBYTES, new_version
 from journey_support import SOAK, Host, Run, figure, until
 from load import Result
@@ -394,12 +394,3 @@ def test_the_disk_does_not_grow_over_thirty_deploys_of_versions_with_layers_of_t
         assert last["kilobytes"] - full[name]["kilobytes"] < 2 * LAYER_KILOBYTES, (name, full, last)
         tags = fleet.apps[name].sh("docker images --format '{{.Tag}}' longshore.test/example").split()
         assert sorted(tag for tag in tags if tag.startswith("2.0.")) == ["2.0.27", "2.0.28", "2.0.29"], tags
-
-
-def footprint(host: Host) -> dict[str, int]:
-    """What an application host has: all that the engine and the stack keep on the disk, images (those without a name, too), releases, secrets."""
-    used = "du -sxk /var/lib/docker /opt /etc/longshore /var/lib/longshore /root /tmp 2>/dev/null | awk '{sum += $1} END {print sum}'"
-    counted = [
-        f"{look} | wc -l" for look in ("docker images --all --quiet --no-trunc | sort -u", f"ls {APP}/releases", "ls /etc/longshore/secrets/prod/example")
-    ]
-    return dict(zip(("kilobytes", "images", "releases", "secrets"), map(int, host.sh("; ".join([used, *counted])).split()), strict=True))
