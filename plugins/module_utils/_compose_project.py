@@ -413,7 +413,9 @@ class Project:
 
     def _provision(self, *arguments: str) -> None:
         for entry in self.spec.provision:
-            result = self._exec("provisioning", entry["service"], [*entry["command"], *arguments])
+            # What a run began that was killed on the controller goes on here; two at once would get in each other's way.
+            with self.folder.locked():
+                result = self._exec("provisioning", entry["service"], [*entry["command"], *arguments])
             if not result.ok:
                 raise ProjectError(f"provisioning of {entry['service']} failed: {result.reason()}")
             lines = (line.strip() for line in result.stdout.splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -529,6 +530,19 @@ def test_lines_that_begin_with_changed_are_changes_and_others_are_not(shop):
     assert outcome.changed
     shop.docker.execute = lambda service, command: (0, "all there\n", "")
     assert not shop.run(provision=PROVISION).changed
+
+
+def test_only_one_provisioning_of_a_project_runs_at_a_time(shop):
+    """That of a run which was killed on the controller goes on here."""
+    shop.run()
+
+    def look(service, command):
+        done = subprocess.run(["flock", "--nonblock", str(shop.path), "true"], check=False)
+        return (0, f"changed: {'free' if done.returncode == 0 else 'taken'}", "")
+
+    shop.docker.execute = look
+    assert shop.run(provision=PROVISION).provisioned == ["taken"]
+    assert look("", [])[1] == "changed: free"
 
 
 def test_a_failed_provisioning_names_the_service_and_its_words(shop):
