@@ -20,6 +20,7 @@ SAID = {
     "watched": "watched for {seconds:.0f} s, nothing failed",
     "live": "live",
     "retired": "drained in {drain_seconds:.1f} s ({ended} requests ended by the application then, {cut} cut off), older releases retired in {seconds:.1f} s",
+    "scaled": "scaled to {numbers} in {seconds:.1f} s",
     "taken_back": "taken back in {seconds:.1f} s, {live} serves",
 }
 
@@ -50,6 +51,7 @@ class ActionModule(ActionBase):
         said = SAID.get(arguments.get("state"), "")
         if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
             replicas = int(arguments.get("replicas") or 0)
-            words = {"live": result.get("live") or "nothing", "beside": f" {replicas} of each web process, beside what serves," if replicas else ""}
+            words = {"numbers": ", ".join(f"{number} {process}" for process, number in (result.get("numbers") or {}).items())}
+            words |= {"live": result.get("live") or "nothing", "beside": f" {replicas} of each web process, beside what serves," if replicas else ""}
             display(f"{label} {result['of']}: {said.format(**{**result, **words})}")
         return result

@@ -121,7 +121,9 @@ def assemble(
             service["env_file"] = [literal(secrets[path.removeprefix(ENV_SECRET)]) if path.startswith(ENV_SECRET) else path for path in service["env_file"]]
         service["labels"] = {**_labels(service.get("labels")), **literal(labels)}
         own = [path for path in sorted(files) if belongs(path, raw) and path not in set(reloaded.get(name, ()))]
-        config = digest([service, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
+        # How many there are is no matter of how each of them runs.
+        one = {key: value for key, value in service.items() if key != "scale"}
+        config = digest([one, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
         service["labels"][LABEL_CONFIG] = config
         services[name] = service
     whole: dict[str, Any] = {"services": services}

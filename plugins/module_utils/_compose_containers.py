@@ -104,7 +104,7 @@ def image_ids(engine: Engine, whole: Mapping[str, Any]) -> dict[str, str]:
 def plan(
     whole: Mapping[str, Any], containers: list[Container], images: Mapping[str, str], is_chosen: Callable[[str], bool] = lambda service: True
 ) -> dict[str, str]:
-    """What each chosen service needs: unchanged, started, created, recreated or removed."""
+    """What each chosen service needs: unchanged, started, created, recreated, scaled (another number of the same containers) or removed."""
     actions = {}
     for name, service in whole["services"].items():
         if not is_chosen(name):
@@ -119,8 +119,10 @@ def plan(
         current = [c for c in mine if c.config == service["labels"][LABEL_CONFIG] and c.image == images.get(name, c.image)]
         if not mine:
             actions[name] = "created"
-        elif len(current) < len(mine) or len(mine) != wanted:
+        elif len(current) < len(mine):
             actions[name] = "recreated"
+        elif len(mine) != wanted:
+            actions[name] = "scaled"
         elif any(c.state != "running" for c in mine):
             actions[name] = "started"
         else:

@@ -304,7 +304,8 @@ class Project:
         """Say what really happened: Compose also recreates what its own hash finds changed."""
         old = {container.id: container for container in before}
         for container in after:
-            if container.service not in self.outcome.actions:
+            # Of what is scaled some stay and some are new, as it was planned.
+            if self.outcome.actions.get(container.service) in (None, "scaled"):
                 continue
             previous = old.get(container.id)
             if previous is None:

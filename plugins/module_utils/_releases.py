@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,7 @@ class Member:
     address: str
     stop_signal: str
     grace: float
+    number: int = 0
 
     @classmethod
     def of(cls, data: Mapping[str, Any], network: str) -> Member:
@@ -84,6 +85,7 @@ class Member:
             address=(networks.get(network) or {}).get("IPAddress", ""),
             stop_signal=data["Config"].get("StopSignal") or "SIGTERM",
             grace=float(data["Config"].get("StopTimeout") or 10),
+            number=int(labels.get("com.docker.compose.container-number") or 0),
         )
 
     @property
@@ -163,7 +165,7 @@ class Releases:
         except (SwitchError, EngineError):
             led = False
         if led:
-            self._part([member for member in self.observe() if self._leftover(member)])
+            self.part([member for member in self.observe() if self._leftover(member)])
         if live not in ("", self.app.release):
             with contextlib.suppress(SwitchError, EngineError):
                 self._start_singletons(live)
@@ -178,6 +180,21 @@ class Releases:
         others = [m for m in self.observe() if m.release != self.app.release and m.process in self.app.singletons and m.running]
         self._policy([member for member in others if member.release == self.marked()], "always")
         self._do("stop", others)
+
+    def surplus(self, numbers: Mapping[str, int]) -> list[Member]:
+        """Containers of the live release beyond these numbers of its processes: first those that are ill, then the youngest."""
+        if self.app.release != self.marked():
+            return []
+        mine = sorted((m for m in self.observe() if m.release == self.app.release), key=lambda member: (not member.well, member.number))
+        by_process = {process: [member for member in mine if member.process == process] for process in numbers}
+        return [member for process, members in by_process.items() for member in members[numbers[process] :]]
+
+    def lead_past(self, leaving: Collection[Member]) -> None:
+        """No new requests for these containers of the live release."""
+        gone = {member.id for member in leaving}
+        staying = [member for member in self.observe() if member.id not in gone]
+        if self.switch and (wanted := self._all_running(staying, self.app.release)) and not self.switch.leads(wanted):
+            self.switch.turn(wanted)
 
     def turn(self, replicas: int = 0) -> float:
         """The switch leads to the release from now on; seconds that it took.
@@ -242,7 +259,7 @@ class Releases:
         """The other releases stop and go."""
         others = [member for member in self.observe() if member.release != self.app.release]
         warm = [m for m in others if self.app.warm and m.release == self.marked(PREVIOUS) and m.process in self.app.backends]
-        return self._part([member for member in others if member not in warm])
+        return self.part([member for member in others if member not in warm])
 
     def take_back(self) -> None:
         """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
@@ -252,7 +269,7 @@ class Releases:
             return
         if live and not self._bring_back(live) and self._has_requests(self.app.release):
             raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
-        self._part([member for member in self.observe() if member.release == self.app.release])
+        self.part([member for member in self.observe() if member.release == self.app.release])
         if live:
             self._start_singletons(live)
 
@@ -360,7 +377,7 @@ class Releases:
             self.engine.must([verb, *(member.id for member in members)])
         self.done += [f"{verb} {member.name}" for member in members]
 
-    def _part(self, members: Sequence[Member]) -> Parting:
+    def part(self, members: Sequence[Member]) -> Parting:
         """They go. With what is still open there they may end by themselves first, and are cut off after the grace of the web processes."""
         running = [member for member in members if member.running]
         patience = max((member.grace for member in running if member.process in self.app.backends), default=0.0)

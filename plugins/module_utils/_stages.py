@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import urllib.error
@@ -12,17 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils import _history
+from ansible_collections.longshore.stack.plugins.module_utils import _history, _scale
 from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, Static, statics_of
 from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
-from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, Secret, Spec
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
 from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS, App, ReleaseError, Releases
-from ansible_collections.longshore.stack.plugins.module_utils._switch import switch_of
+from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError, switch_of
 
 SLICE_SECONDS = 8.0
 # For the command that collects static files; it runs in one call, before anything else is touched.
@@ -35,6 +36,8 @@ KEPT = (
 )
 # States that leave alone what runs and who may change it.
 FREE = ("prepared", "recalled", "listed")
+# States that change something, and can tell what they would change.
+FORETOLD = ("unlocked", "scaled")
 
 
 class Call:
@@ -49,6 +52,8 @@ class Call:
         self.began = self.resume.pop("began", None) or clock()
         self.outcome = Outcome(**self.resume.pop("outcome", {}))
         self.releases = self._releases()
+        self.scale = _scale.read(self.path)
+        self.definition = _scale.applied(self.spec, self.scale) if "definition" in self.spec else {}
 
     def known_secrets(self) -> list[Secret]:
         """With the values that are kept on the host, so that none of them is shown."""
@@ -69,7 +74,7 @@ class Call:
 
     def run(self) -> dict[str, Any]:
         stage, guarded = STAGES[self.state]
-        if self.check and self.state not in (*FREE, "unlocked"):
+        if self.check and self.state not in (*FREE, *FORETOLD):
             return {"changed": guarded, "done": [], "msg": f"{self.params['app']} would be {self.state.replace('_', ' ')}"}
         if self.check or self.state in FREE:
             result = stage(self)
@@ -124,7 +129,7 @@ class Call:
                 project=spec["project"],
                 path=spec["path"],
                 state=state,
-                definition=spec["definition"],
+                definition=self.definition,
                 files={RELEASE_FILE: (record.encode(), 0o644)},
                 secrets=tuple(self.secrets),
                 secrets_path=spec["secrets_path"],
@@ -167,6 +172,8 @@ class Call:
             self.releases.settle()
             self.releases.expected()
             self._assets()
+        if pending := self._shrunk():
+            return pending
         if self.spec["overlapping"]:
             pending = self._up(self.spec["overlapping"])
             if pending:
@@ -205,28 +212,60 @@ class Call:
         return {}
 
     def retired(self) -> dict[str, Any]:
-        until = self.resume.get("until") or self.clock() + self.releases.app.drain
-        slice_end = self.clock() + SLICE_SECONDS
-        while (left := self.releases.in_flight()) and self.clock() < until:
-            if self.clock() >= slice_end:
-                said = f"draining: {left} requests of the old release in flight, {until - self.clock():.0f} s at most"
-                return {"pending": True, "progress": said, "resume": {"until": until}}
-            self.sleep(0.05)
+        if pending := self._draining():
+            return pending
         drained = self.clock()
         parting = self.releases.retire()
         self.releases.keep()
         return {"ended": parting.ended, "cut": parting.cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
+
+    def scaled(self) -> dict[str, Any]:
+        """Other numbers of the live release's containers: too many are drained before they go, new ones prove themselves before they get requests."""
+        live = self.releases.marked()
+        if self.spec["release"] != live:
+            raise ReleaseError(f"{live or 'no release'} is live here and not {self.spec['release']}; only what is live is scaled")
+        scale, before = _scale.changed(self.scale, self.params["scale"], self.spec), self.definition
+        self.definition = _scale.applied(self.spec, scale)
+        texts = {key: to_yaml(_scale.numbers(definition)) for key, definition in (("before", before), ("after", self.definition))}
+        result = {
+            "numbers": _scale.numbers(self.definition),
+            "before": {process: self.scale.get(process) for process in self.params["scale"]},
+            "diff": [{"before_header": live, "after_header": live, **texts}] if before != self.definition else [],
+        }
+        if self.check:
+            return {**result, "changed": scale != self.scale}
+        try:
+            pending = self._shrunk() or self._up(self.spec["overlapping"])
+            if pending:
+                return pending
+            if not self.releases.is_settled(self.releases.observe()):
+                self._probe()
+                self.releases.turn()
+                self.releases.go_live()
+        except (ReleaseError, SwitchError, ProjectError, EngineError):
+            self.definition = before
+            # What was started beside goes; what this cannot do is left to the next run.
+            with contextlib.suppress(ReleaseError, SwitchError, ProjectError, EngineError):
+                self.releases.part(self.releases.surplus(_scale.numbers(before)))
+                self._project("prepared").run(0, self.began)
+            raise
+        if scale != self.scale:
+            _scale.write(self.path, scale)
+            self.outcome.extra.append("scale")
+        return result
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
         return {}
 
     def recalled(self) -> dict[str, Any]:
-        name = self.params["release"] or self.releases.marked(PREVIOUS)
+        asked = self.params["release"] or PREVIOUS
+        name = self.releases.marked(asked) if asked in (LIVE, PREVIOUS) else asked
         folder = os.path.join(self.path, "releases")
         kept = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         if not name:
-            raise ReleaseError(f"{self.params['app']} has no release before the live one; kept are: {', '.join(kept) or 'none'}")
+            none = "no release is live" if asked == LIVE else "there is no release before the live one"
+            raise ReleaseError(f"{self.params['app']}: {none}; kept are: {', '.join(kept) or 'none'}")
         record = self._record(name)
         if not record and name in kept:
             raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
@@ -258,6 +297,28 @@ class Call:
         return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) {ended}" if holder else "nobody has the lease"}
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _draining(self) -> dict[str, Any]:
+        """Nothing when the requests of what was drained have ended or had their time, else what the next slice needs."""
+        until = self.resume.get("until") or self.clock() + self.releases.app.drain
+        slice_end = self.clock() + SLICE_SECONDS
+        while (left := self.releases.in_flight()) and self.clock() < until:
+            if self.clock() >= slice_end:
+                said = f"draining: {left} requests in flight, {until - self.clock():.0f} s at most"
+                return {"pending": True, "progress": said, "resume": {"until": until}}
+            self.sleep(0.05)
+        return {}
+
+    def _shrunk(self) -> dict[str, Any]:
+        """Nothing when no process of the live release has too many containers, else what the next slice needs. Compose would stop them undrained."""
+        leaving = self.releases.surplus(_scale.numbers(self.definition))
+        if not leaving:
+            return {}
+        self.releases.lead_past(leaving)
+        if pending := self._draining():
+            return pending
+        self.releases.part(leaving)
+        return {}
 
     def _assets(self) -> None:
         """The static files of this release, and of those before it, are where its containers look for them."""
@@ -360,6 +421,7 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "watched": (Call.watched, True),
     "live": (Call.live, True),
     "retired": (Call.retired, True),
+    "scaled": (Call.scaled, True),
     "taken_back": (Call.taken_back, True),
     "recalled": (Call.recalled, False),
     "listed": (Call.listed, False),

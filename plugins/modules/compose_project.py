@@ -219,7 +219,7 @@ containers:
   elements: dict
   sample: [{"service": "cache", "name": "shop-cache-cache-1", "state": "running", "health": "healthy", "action": "created"}]
 actions:
-  description: By service, what was done - unchanged, created, recreated, started, stopped or removed.
+  description: By service, what was done - unchanged, created, recreated, scaled, started, stopped or removed.
   returned: success
   type: dict
   sample: {"cache": "recreated"}

@@ -31,13 +31,14 @@ options:
       - V(watched) - the release was looked at for O(watch) seconds, and nothing failed.
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
       - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
+      - V(scaled) - the processes of the live release have the numbers of O(scale), also in releases to come.
       - V(taken_back) - the release is removed, and the one that was live serves again.
       - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, taken_back, recalled, listed, recorded, unlocked]
+    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, unlocked]
     required: true
   app:
     description: Name of the application.
@@ -68,7 +69,7 @@ options:
         type: int
         required: true
   release:
-    description: The release to look up, for O(state=recalled); empty for the one that was live before.
+    description: The release to look up, for O(state=recalled); V(live) for the one that is live, V(previous) or empty for the one that was before it.
     type: str
     default: ""
   lease:
@@ -95,6 +96,12 @@ options:
       - A process that must not run twice has all its requests in any case.
     type: int
     default: 0
+  scale:
+    description:
+      - For O(state=scaled), how many containers of each process run on this host; C(null) for as many as the release has by itself.
+      - "Example: C({web: 4})"
+    type: dict
+    default: {}
   watch:
     description: Seconds to look, and the percentage of requests that may fail, for O(state=watched).
     type: dict
@@ -176,6 +183,16 @@ cut:
   returned: when O(state=retired)
   type: int
   sample: 0
+numbers:
+  description: How many containers of each process of the release run on this host.
+  returned: when O(state=scaled)
+  type: dict
+  sample: {"web": 4, "worker": 2}
+before:
+  description: What the processes of O(scale) had been scaled to; C(null) where they had not.
+  returned: when O(state=scaled)
+  type: dict
+  sample: {"web": null}
 lease:
   description: C(run), C(number) and C(owner) of the lease.
   returned: when O(state=leased)
@@ -235,6 +252,7 @@ ARGUMENTS = {
     "run": {"type": "dict", "default": {}},
     "record": {"type": "dict", "default": {}},
     "replicas": {"type": "int", "default": 0},
+    "scale": {"type": "dict", "default": {}},
     "watch": {"type": "dict", "default": {}},
     "wait_timeout": {"type": "float", "default": 300},
     "resume": {"type": "dict", "default": {}},

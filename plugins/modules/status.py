@@ -24,6 +24,10 @@ options:
     description: Directory of the services' data, where an edge has the pages of applications under maintenance.
     type: path
     default: ""
+  root:
+    description: Directory of the stack, where applications have the numbers that they were scaled to.
+    type: path
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -48,6 +52,12 @@ closed:
   type: list
   elements: str
   sample: [api]
+scaled:
+  description: Processes of which an operator wanted another number of containers on this host than the inventory has.
+  returned: success
+  type: list
+  elements: str
+  sample: ["api/web: 4"]
 """
 
 import time
@@ -55,18 +65,21 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._scale import of_all
 from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps, containers_of, summary
+
+ARGUMENTS = {"stack": {"type": "str", "required": True}, "data_root": {"type": "path", "default": ""}, "root": {"type": "path", "default": ""}}
 
 
 def main():
-    module = AnsibleModule({"stack": {"type": "str", "required": True}, "data_root": {"type": "path", "default": ""}}, supports_check_mode=True)
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         found = summary(containers_of(Engine(), module.params["stack"]), time.time())
     except EngineError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error))
         found = []  # a bare host in check mode: nothing of the stack can run there
-    module.exit_json(changed=False, containers=found, closed=closed_apps(module.params["data_root"]))
+    module.exit_json(changed=False, containers=found, closed=closed_apps(module.params["data_root"]), scaled=of_all(module.params["root"]))
 
 
 if __name__ == "__main__":

@@ -206,8 +206,21 @@ def test_replicas_are_counted_and_a_missing_one_is_started(shop, extra):
     webs = [name for name, container in shop.docker.containers.items() if container["service"] == "web"]
     assert len(webs) == 2
     del shop.docker.containers[webs[0]]
-    assert shop.run(definition=definition).actions["web"] == "recreated"
+    assert shop.run(definition=definition).actions["web"] == "scaled"
     assert len(shop.docker.containers) == 3
+
+
+def test_another_number_of_a_service_leaves_those_that_are_wanted_as_they_are(shop):
+    def scaled(number):
+        return {**shop.spec.definition, "services": {**shop.spec.definition["services"], "web": {**shop.spec.definition["services"]["web"], "scale": number}}}
+
+    def webs():
+        return {name for name, container in shop.docker.containers.items() if container["service"] == "web"}
+
+    shop.run(definition=scaled(1))
+    one = webs()
+    assert shop.run(definition=scaled(3)).actions == {"web": "scaled", "cache": "unchanged"}
+    assert one < webs() and len(webs()) == 3
 
 
 def test_a_service_that_is_scaled_to_nothing_is_removed_once_and_not_waited_for(shop):

@@ -14,7 +14,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose_project i
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
 from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
 from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
-from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
+from ansible_collections.longshore.stack.plugins.module_utils._stages import FORETOLD, STAGES, Call
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
@@ -58,7 +58,8 @@ class Site:
 
     def call(self, state, made=None, check=False, **more):
         given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
-        defaults = {"run": {}, "record": {}, "replicas": 0, "watch": {"seconds": 10, "failures": 5}, "release": "", "resume": {}, "spec": {}, "secrets": []}
+        defaults = {name: {} for name in ("run", "record", "scale", "resume", "spec")}
+        defaults |= {"replicas": 0, "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
         params = {**given, **defaults, **(made or {}), **more}
         return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
 
@@ -153,7 +154,7 @@ def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
 
 
-@pytest.mark.parametrize("state", GUARDED)
+@pytest.mark.parametrize("state", [state for state in GUARDED if state not in FORETOLD])
 def test_check_mode_says_what_a_stage_would_do_and_does_nothing(site, state):
     answer = site.call(state, site.release(), check=True)
     assert (answer["changed"], answer["msg"]) == (True, f"shop would be {state.replace('_', ' ')}")
@@ -440,7 +441,7 @@ def test_requests_in_flight_are_waited_for_in_slices_and_none_is_cut(site):
     new, old_web = switched_over(site)
     site.haproxy.busy = {old_web: 3}
     first = site.call("retired", new)
-    assert first["progress"] == "draining: 3 requests of the old release in flight, 12 s at most"
+    assert first["progress"] == "draining: 3 requests in flight, 12 s at most"
     assert old_web in site.docker.containers
     site.haproxy.busy = {}
     last = site.call("retired", new, resume=first["resume"])
@@ -467,7 +468,7 @@ def test_with_nothing_in_flight_nobody_waits(site):
 def test_an_earlier_release_is_found_by_its_mark_or_by_its_name(site):
     old, new = site.release(), site.release(version="2")
     site.deploy(old)
-    with pytest.raises(ReleaseError, match=f"shop has no release before the live one; kept are: {old['spec']['release']}"):
+    with pytest.raises(ReleaseError, match=f"shop: there is no release before the live one; kept are: {old['spec']['release']}"):
         site.call("recalled")
     site.deploy(new)
     assert site.call("recalled")["record"]["release"] == old["spec"]["release"]
@@ -541,3 +542,141 @@ def test_what_became_of_a_run_is_recorded_and_its_lease_is_free_for_the_next(sit
 def test_a_host_without_releases_lists_none(site):
     listed = site.call("listed")
     assert [listed[name] for name in ("kept", "history", "previous", "live", "holder")] == [[], [], "", "", ""]
+
+
+# -- scaled -----------------------------------------------------------------------------------------------------------
+
+
+def live_shop(site, **changes):
+    """A shop whose release is live, and the call that scales it, as the verb makes it."""
+    site.deploy(site.release(**changes))
+
+    def scale(check=False, **numbers):
+        made = site.again(site.call("recalled", release="live")["record"], **changes)
+        site.docker.now += LONG
+        site.take_lease(f"scale-{site.docker.now}")
+        return site.slices("scaled", made, scale=numbers, check=check)
+
+    return scale
+
+
+def webs(site):
+    return sorted(name for name, container in site.docker.containers.items() if container["service"] == "web" and container["state"] == "running")
+
+
+def test_more_containers_start_beside_those_that_serve_and_get_their_share(site):
+    scale = live_shop(site)
+    (first,) = webs(site)
+    answer = scale(web=3)[-1]
+    assert (answer["changed"], answer["numbers"], answer["before"]) == (True, {"web": 3, "beat": 1}, {"web": None})
+    assert len(webs(site)) == 3 and first in webs(site)
+    assert site.haproxy.serving("shop-web") == webs(site)
+    assert {container["policy"] for container in site.docker.containers.values()} == {"unless-stopped"}
+    again = scale(web=3)[-1]
+    assert not again["changed"], again
+
+
+def test_fewer_containers_are_drained_before_they_stop(site):
+    scale = live_shop(site)
+    scale(web=3)
+    site.haproxy.busy = dict.fromkeys(webs(site), 2)
+    site.docker.now += LONG
+    site.take_lease("down")
+    made = site.again(site.call("recalled", release="live")["record"])
+    first = site.call("scaled", made, scale={"web": 1})
+    assert first["progress"].startswith("draining: 4 requests in flight"), first
+    assert len(webs(site)) == 3 and len(site.haproxy.serving("shop-web")) == 1
+    site.haproxy.busy = {}
+    last = site.call("scaled", made, scale={"web": 1}, resume=first["resume"])
+    assert not last.get("pending") and webs(site) == site.haproxy.serving("shop-web") and len(webs(site)) == 1
+
+
+def test_the_number_holds_over_deploys_and_rollbacks_until_it_is_taken_back(site):
+    scale = live_shop(site)
+    scale(web=2)
+    answers = site.deploy(site.release(version="2"))
+    assert answers["prepared"]["settled"] is False and len(webs(site)) == 2
+    assert site.call("prepared", site.release(version="2"))["settled"]
+    scale(web=None)
+    assert len(webs(site)) == 1 and json.loads((site.path / "scale.json").read_text()) == {}
+
+
+def test_a_release_records_its_own_number_and_not_the_one_that_it_was_scaled_to(site):
+    scale = live_shop(site)
+    scale(web=2)
+    record = site.call("recalled", release="live")["record"]
+    assert record["definition"]["services"]["web"]["scale"] == 1
+
+
+def test_check_mode_tells_the_numbers_and_changes_nothing(site):
+    scale = live_shop(site)
+    before, there = site.files(), webs(site)
+    site.docker.calls.clear()
+    answer = scale(check=True, web=2)[-1]
+    assert (answer["changed"], answer["diff"][0]["before"], answer["diff"][0]["after"]) == (True, "web: 1\nbeat: 1\n", "web: 2\nbeat: 1\n")
+    assert (site.files(), webs(site)) == (before, there)
+    assert not scale(check=True, web=None)[-1]["changed"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ({"wbe": 2}, "has no process 'wbe'; it has beat, web"),
+        ({"beat": 2}, "beat must not run twice"),
+        ({"web": 0}, "allowed: 1 to 8; to take it off the air use maintenance"),
+        ({"web": 9}, "allowed: 1 to 8; the switch has no more places until the inventory has more replicas"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_before_anything_is_touched(site, numbers, reason):
+    scale = live_shop(site)
+    before = site.files()
+    with pytest.raises(ValueError, match=reason):
+        scale(**numbers)
+    assert len(webs(site)) == 1 and site.files() == before
+
+
+def test_a_process_without_requests_may_be_scaled_to_nothing_and_back(site):
+    scale = live_shop(site, processes=[*APP["processes"], {"name": "worker"}])
+    scale(worker=0)
+    assert "worker" not in {service for _release, service in site.running()}
+    assert site.call("prepared", site.release(processes=[*APP["processes"], {"name": "worker"}]))["settled"]
+    scale(worker=None)
+    assert "worker" in {service for _release, service in site.running()}
+
+
+def test_containers_that_do_not_answer_get_no_requests_and_go(site):
+    scale = live_shop(site)
+    (first,) = webs(site)
+    site.answer = lambda url: None if site.docker.containers[first]["networks"]["s_edge"]["IPAddress"] in url else "connection refused"
+    with pytest.raises(ReleaseError, match="does not answer from outside: connection refused"):
+        scale(web=2)
+    assert webs(site) == [first] == site.haproxy.serving("shop-web")
+    assert not (site.path / "scale.json").exists()
+    site.answer = lambda url: None
+    assert site.call("prepared", site.release())["settled"]
+
+
+def test_only_the_live_release_is_scaled(site):
+    scale = live_shop(site)
+    site.take_lease("other")
+    with pytest.raises(ReleaseError, match="only what is live is scaled"):
+        site.call("scaled", site.release(version="2"), scale={"web": 2})
+    site.docker.now += LONG
+    assert scale(web=1)[-1]["numbers"] == {"web": 1, "beat": 1}
+
+
+def test_a_run_that_died_while_it_scaled_down_leaves_nothing_that_the_next_deploy_stops_undrained(site):
+    scale = live_shop(site)
+    scale(web=3)
+    # As if it had been killed after it had written the number.
+    (site.path / "scale.json").write_text("{}")
+    site.haproxy.busy = dict.fromkeys(webs(site), 1)
+    site.docker.now += LONG
+    site.take_lease("next")
+    release = site.release()
+    assert not site.call("prepared", release)["settled"]
+    assert site.call("started", release)["progress"].startswith("draining: 2 requests in flight")
+    assert len(webs(site)) == 3
+    site.haproxy.busy = {}
+    site.deploy(release)
+    assert webs(site) == site.haproxy.serving("shop-web") and len(webs(site)) == 1
