@@ -21,6 +21,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._unneeded import f
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
 PREVIOUS = "previous"
+# In a release's directory since it went live for the first time, as old as the last time.
+WAS_LIVE = ".was-live"
 LIVE_POLICY = "unless-stopped"
 LOG_LINES = 40
 # Seconds that containers have to become well which ran before and are started again.
@@ -217,9 +219,13 @@ class Releases:
         ill = [member for member in mine if not member.well]
         if ill:
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
-        names = {member.id[:12] for member in mine}
-        total, failed = self.switch.health(self._backends(), names) if self.switch and self.app.backends else (0, 0)
-        seen = before or {"total": total, "failed": failed}
+        names, total, failed = {member.id[:12] for member in mine}, 0, 0
+        if self.switch and self.app.backends:
+            if lost := self.switch.not_led_to(self._backends(), names):
+                raise ReleaseError(f"the switch leads requests for {', '.join(lost)} elsewhere, perhaps because it was started again meanwhile")
+            total, failed = self.switch.health(self._backends(), names)
+        # Counters that have become smaller begin anew.
+        seen = before if before and before["total"] <= total else {"total": total, "failed": failed}
         asked, broken = total - seen["total"], failed - seen["failed"]
         if asked >= 20 and broken * 100 > most * asked:
             raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
@@ -232,8 +238,19 @@ class Releases:
             with contextlib.suppress(SwitchError, EngineError):
                 self._lead(live, alone=False)
 
+    def confirm(self) -> None:
+        """The release is well and has the requests, now. A switch that was started again meanwhile leads where it led before, and is told once more."""
+        there = self.observe()
+        ill = [member for member in there if member.release == self.app.release and not member.well]
+        if ill:
+            raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
+        wanted = self._all_running(there, self.app.release)
+        if self.switch and wanted and not self.switch.leads(wanted):
+            self.turn()
+
     def go_live(self) -> None:
         """The commit on this host. In an order in which a reboot at any moment leaves a release that serves, and no singleton twice."""
+        self.confirm()
         there, before = self.observe(), self.marked()
         mine = [member for member in there if member.release == self.app.release]
         others = [member for member in there if member.release != self.app.release and member.policy != "no"]
@@ -244,6 +261,7 @@ class Releases:
         if before and before != self.app.release:
             self._mark(PREVIOUS, before)
         self._mark(LIVE, self.app.release)
+        self._touch()
         self.keep()
         self._policy([member for member in others if member not in alone], "no")
 
@@ -267,17 +285,30 @@ class Releases:
         if live == self.app.release:
             # The live release itself could not be brought to what was wanted; nothing else could serve in its place.
             return
-        if live and not self._bring_back(live) and self._has_requests(self.app.release):
-            raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
-        self.part([member for member in self.observe() if member.release == self.app.release])
+        try:
+            if live and not self._bring_back(live) and self._has_requests(self.app.release):
+                raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
+            self.part([member for member in self.observe() if member.release == self.app.release])
+        except (SwitchError, EngineError):
+            # Whatever the switch does or does not, there is one scheduler, and it is the live release's.
+            mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
+            self._do("stop", [member for member in mine if member.running])
+            with contextlib.suppress(SwitchError):
+                self._start_singletons(live)
+            raise
         if live:
             self._start_singletons(live)
+        self._drop([name for name in self._never_live() if name != self.app.release])
 
     def prune(self) -> list[str]:
-        """Releases beyond the number to keep go: directory, secrets, image, and its own name if the stack brought it. Never what is live or was before it."""
-        root = os.path.join(self.app.path, "releases")
+        """Releases beyond the number to keep go, and those that never were live. Never what is live or was before it."""
         protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
         gone = [name for name in self.others() if name not in protected][max(0, self.app.keep - len(protected)) :]
+        return self._drop([*gone, *(name for name in self._never_live() if name not in protected)])
+
+    def _drop(self, gone: list[str]) -> list[str]:
+        """Directory, secrets, static files, image, and its own name if the stack brought it."""
+        root = os.path.join(self.app.path, "releases")
         if gone and self.app.root and not self.check:
             # Before their directories, which say what is to go, should this run be killed.
             self.done += [f"prune image {ref}" for ref in forget(self.engine, self.app.root, (os.path.join(root, name) for name in gone))]
@@ -288,14 +319,24 @@ class Releases:
         return gone
 
     def others(self) -> list[str]:
-        """The other releases that are kept: the live one, the one before it, then the newest first."""
+        """The other releases that were live and are kept: the live one, the one before it, then those that were live last."""
+        last = {name: moment for name, moment in self._last_live().items() if moment is not None}
+        found = [mark for mark in (self.marked(), self.marked(PREVIOUS)) if mark in last]
+        return [name for name in dict.fromkeys([*found, *sorted(last, key=last.__getitem__, reverse=True)]) if name != self.app.release]
+
+    def _never_live(self) -> list[str]:
+        return sorted(name for name, moment in self._last_live().items() if moment is None and name not in (self.marked(), self.marked(PREVIOUS)))
+
+    def _last_live(self) -> dict[str, float | None]:
+        """By release that is kept, when it went live last; None where it never did."""
         root = os.path.join(self.app.path, "releases")
-        try:
-            by_age = sorted(os.listdir(root), key=lambda name: os.stat(os.path.join(root, name)).st_mtime, reverse=True)
-        except FileNotFoundError:
-            return []
-        found = [mark for mark in (self.marked(), self.marked(PREVIOUS)) if mark in by_age]
-        return [name for name in dict.fromkeys([*found, *by_age]) if name != self.app.release]
+        found: dict[str, float | None] = {}
+        for name in os.listdir(root) if os.path.isdir(root) else []:
+            try:
+                found[name] = os.stat(os.path.join(root, name, WAS_LIVE)).st_mtime
+            except (FileNotFoundError, NotADirectoryError):
+                found[name] = None
+        return found
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
 
@@ -402,6 +443,12 @@ class Releases:
         temporary = os.path.join(self.app.path, f".{mark}-{os.getpid()}")
         os.symlink(os.path.join("releases", release), temporary)
         os.replace(temporary, os.path.join(self.app.path, mark))
+
+    def _touch(self) -> None:
+        folder = os.path.join(self.app.path, "releases", self.app.release)
+        if not self.check and os.path.isdir(folder):
+            with open(os.path.join(folder, WAS_LIVE), "w", encoding="utf-8"):
+                os.utime(os.path.join(folder, WAS_LIVE))
 
     def _forget(self, folder: str, *beside: str) -> None:
         if self.check:

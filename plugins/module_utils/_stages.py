@@ -198,7 +198,7 @@ class Call:
         while True:
             try:
                 seen = self.releases.watch(seen, float(watch["failures"]))
-            except ReleaseError:
+            except (ReleaseError, SwitchError):
                 self.releases.fall_back()
                 raise
             if self.clock() >= until:
@@ -212,6 +212,9 @@ class Call:
         return {}
 
     def retired(self) -> dict[str, Any]:
+        if not self.resume:
+            # Nothing is given up before what takes its place is seen to serve.
+            self.releases.confirm()
         if pending := self._draining():
             return pending
         drained = self.clock()

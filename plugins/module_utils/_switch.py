@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, replace
 
 GROUPS = ("a", "b")
 # Places of a backend and group that have no container; the name is the switch's own, which the name server always knows.
@@ -154,6 +154,11 @@ class Switch:
         places = self.places(wanted, new=True)
         return all({place.name for place in places[backend] if place.open} == {one.name for one in ups} for backend, ups in wanted.items())
 
+    def not_led_to(self, backends: Iterable[str], names: Collection[str]) -> list[str]:
+        """The backends that lead no request to any of these containers, whoever else gets some."""
+        places = self.places(backends, new=True)
+        return sorted(backend for backend, group in places.items() if not any(place.open and place.name in names for place in group))
+
     def turn(self, wanted: Mapping[str, Sequence[Upstream]], beside: Collection[str] = ()) -> float:
         """The new containers ready, then the others drained. Seconds from the first command to the last.
 
@@ -249,13 +254,15 @@ class Switch:
 
     def keep(self, backends: Iterable[str]) -> None:
         """What is so now for these backends, also after a restart. Others stay as they were kept: their next release may be under way."""
-        text = self.ask(["show servers state"])
-        if not parse_places(text):
-            raise SwitchError(f"the switch did not say what it serves: {text[:200]!r}")
         mine = set(backends)
-        others = {key: line for line in self._kept() if (key := _key(line)) and key[0] not in mine}
-        lines = [others.get(_key(line), line) for line in text.strip().splitlines()]
-        replace(self.state_path, "\n".join(lines).encode() + b"\n", 0o644, 0, 0)
+        # Two applications may be released at the same time, and both have their lines in this file.
+        with Folder(os.path.dirname(self.state_path)).locked():
+            text = self.ask(["show servers state"])
+            if not parse_places(text):
+                raise SwitchError(f"the switch did not say what it serves: {text[:200]!r}")
+            others = {key: line for line in self._kept() if (key := _key(line)) and key[0] not in mine}
+            lines = [others.get(_key(line), line) for line in text.strip().splitlines()]
+            replace(self.state_path, "\n".join(lines).encode() + b"\n", 0o644, 0, 0)
 
     def _kept(self) -> list[str]:
         try:

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting
-from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import WAS_LIVE, App, ReleaseError, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, parse_places
 
 WEB = {"web": {"name": "shop-web", "port": 8000, "health": "/health"}}
@@ -738,21 +738,95 @@ def test_an_ill_live_release_does_not_keep_a_failed_one_from_being_removed(shop)
     assert shop.there() == ["old-web"]
 
 
+def test_where_the_switch_does_not_answer_there_is_one_scheduler_all_the_same(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.hand_over()
+
+    def dead(_commands):
+        raise SwitchError("the switch does not answer")
+
+    run.switch.ask = dead
+    with pytest.raises(SwitchError, match="does not answer"):
+        run.take_back()
+    assert "old-beat" in shop.running() and "new-beat" not in shop.running()
+    assert shop.docker.containers["old-beat"]["policy"] == "unless-stopped"
+
+
+# -- between the switch and the end -----------------------------------------------------------------------------------
+
+
+def restart_of_the_switch(shop):
+    """It comes back with what the file of states says."""
+    for place in parse_places(shop.state_path.read_text()):
+        shop.haproxy.places[place.backend, place.slot].update(admin=place.admin, name=place.name)
+
+
+def switched_over(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.settle()
+    run.hand_over()
+    run.turn()
+    assert shop.serving() == ["new-web"]
+    return run
+
+
+def test_a_switch_that_forgot_the_release_while_it_was_watched_is_noticed(shop):
+    run = switched_over(shop)
+    restart_of_the_switch(shop)
+    assert shop.serving() == ["old-web"]
+    with pytest.raises(ReleaseError, match="the switch leads requests for shop-web elsewhere"):
+        run.watch({}, 5)
+
+
+def test_a_switch_that_forgot_the_release_before_it_went_live_is_told_again(shop):
+    run = switched_over(shop)
+    run.watch({}, 5)
+    restart_of_the_switch(shop)
+    run.go_live()
+    assert (run.marked(), shop.serving()) == ("new", ["new-web"])
+    run.retire()
+    assert (shop.running(), shop.serving(), shop.after_a_reboot()[1]) == (["new-beat", "new-web"], ["new-web"], {"new-web"})
+
+
+def test_a_release_that_died_after_it_was_watched_does_not_go_live(shop):
+    run = switched_over(shop)
+    run.watch({}, 5)
+    shop.docker.containers["new-web"]["state"] = "exited"
+    with pytest.raises(ReleaseError, match="after the switch new-web is exited"):
+        run.go_live()
+    run.take_back()
+    assert (run.marked(), shop.running(), shop.serving()) == ("old", ["old-beat", "old-web"], ["old-web"])
+
+
+def test_counters_that_begin_anew_are_no_failures(shop):
+    run = switched_over(shop)
+    shop.haproxy.counted = {"new-web": {"stot": 500, "hrsp_5xx": 1}}
+    seen = run.watch({}, 5)
+    shop.haproxy.counted = {"new-web": {"stot": 30, "hrsp_5xx": 0}}
+    assert run.watch(seen, 5) == {"total": 30, "failed": 0}
+
+
 # -- pruning ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def shelf(shop):
-    """Makes directories of releases, the first the oldest, each with secrets and an image."""
+    """Makes directories of releases that were live, the first the longest ago, each with secrets and an image."""
 
-    def put(*names):
+    def put(*names, was_live=True):
         for age, name in enumerate(names):
             folder = shop.path / "releases" / name
             folder.mkdir(parents=True)
             (folder / "release.json").write_text(json.dumps({"image": {"name": f"longshore/s-shop:{name}"}}))
             (shop.path / "secrets" / name).mkdir(parents=True)
             shop.docker.images[f"longshore/s-shop:{name}"] = f"sha256:{name}"
-            os.utime(folder, (1000 + age, 1000 + age))
+            if was_live:
+                (folder / WAS_LIVE).touch()
+                os.utime(folder / WAS_LIVE, (1000 + age, 1000 + age))
 
     return put
 
@@ -774,6 +848,35 @@ def test_the_newest_are_kept_and_the_others_go_whole(shop, shelf):
     assert run.done == ["prune r2", "prune r1"]
     assert kept(shop) == ["r3", "r4", "r5"]
     assert run.prune() == []
+
+
+def test_releases_that_never_were_live_push_out_none_that_was(shop, shelf):
+    shelf("r1", "r2", "r3")
+    shelf("bad1", "bad2", "new", was_live=False)
+    shop.more = {"keep": 3}
+    shop.lives("r3", "web")
+    shop.lives("new", "web")
+    assert sorted(shop.run("new").prune()) == ["bad1", "bad2", "r1"]
+    assert kept(shop) == ["new", "r2", "r3"]
+
+
+def test_of_releases_that_failed_one_after_the_other_only_the_last_is_left_to_look_at(shop, shelf):
+    shelf("r1")
+    shop.lives("r1", "web")
+    for name in ("bad1", "bad2", "bad3"):
+        shelf(name, was_live=False)
+        shop.put(name, "web")
+        shop.run(name).take_back()
+        assert kept(shop) == sorted(["r1", name])
+    assert (shop.serving(), shop.running()) == (["r1-web"], ["r1-web"])
+
+
+def test_the_last_to_go_live_is_the_newest_however_old_its_directory(shop, shelf):
+    shelf("r1", "r2", "r3")
+    shop.more = {"keep": 2}
+    shop.lives("r1", "web")
+    assert shop.run("r1").prune() == ["r2"]
+    assert kept(shop) == ["r1", "r3"]
 
 
 def test_what_is_live_was_live_before_or_still_runs_is_never_pruned_however_old(shop, shelf):
@@ -802,8 +905,7 @@ def test_a_host_without_releases_has_nothing_to_prune(shop):
 def test_thirty_deploys_leave_as_many_releases_as_are_to_be_kept(shop, shelf):
     for number in range(30):
         name = f"r{number:02}"
-        shelf(name)
-        os.utime(shop.path / "releases" / name, (2000 + number, 2000 + number))
+        shelf(name, was_live=False)
         run = shop.run(name)
         run.settle()
         shop.put(name, "web", "beat")

@@ -680,3 +680,12 @@ def test_a_run_that_died_while_it_scaled_down_leaves_nothing_that_the_next_deplo
     site.haproxy.busy = {}
     site.deploy(release)
     assert webs(site) == site.haproxy.serving("shop-web") and len(webs(site)) == 1
+
+
+def test_the_old_release_stays_until_the_new_one_is_seen_to_serve(site):
+    new, old_web = switched_over(site)
+    (mine,) = [one for name, one in site.docker.containers.items() if one["service"] == "web" and name != old_web]
+    mine["state"] = "exited"
+    with pytest.raises(ReleaseError, match="is exited"):
+        site.call("retired", new)
+    assert old_web in site.docker.containers
