@@ -17,9 +17,11 @@ from typing import Any
 from ansible_collections.longshore.stack.plugins.module_utils._compose import (
     LABEL_SERVICE,
     LABEL_STACK,
+    START_INTERVAL_API,
     assemble,
     external_networks,
     is_active,
+    looked_at_early,
     to_yaml,
 )
 from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
@@ -238,7 +240,7 @@ class Project:
                 os.path.basename(secrets[secret.name]), secret.value.encode(), 0o400, secret.uid, secret.gid
             ):
                 self.outcome.extra.append(f"secret {secret.name}")
-        wanted = {COMPOSE_FILE: (to_yaml(whole).encode(), 0o644), **self.spec.files}
+        wanted = {COMPOSE_FILE: (self._compose_text(whole), 0o644), **self.spec.files}
         self._keep_previous(state)
         # Said before they are written, so that a run that is killed leaves no file that nobody knows.
         self._own(state, {*state.get("files", []), *wanted})
@@ -252,6 +254,21 @@ class Project:
                 self.folder.remove(path)
                 self._differs(path, old, None)
         self._own(state, wanted)
+
+    def _compose_text(self, whole: Mapping[str, Any]) -> bytes:
+        """For the engine that is there; a file that was written for another one stays until something else of it changes."""
+        plain, early = (to_yaml(text).encode() for text in (whole, looked_at_early(whole)))
+        there = self.folder.read(COMPOSE_FILE)
+        if there in (plain, early):
+            return there
+        if plain == early:
+            return plain
+        try:
+            return early if self.engine.api_version() >= START_INTERVAL_API else plain
+        except EngineError:
+            if self.check:
+                return plain
+            raise
 
     def _own(self, state: dict[str, Any], paths: Iterable[str]) -> None:
         if not self.check and state.get("files") != sorted(paths):

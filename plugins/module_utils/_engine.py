@@ -88,6 +88,10 @@ class Engine:
         result = self.must(args, timeout=timeout)
         return [json.loads(line) for line in result.stdout.splitlines() if line.strip()]
 
+    def api_version(self) -> tuple[int, ...]:
+        """The newest that the engine speaks, such as (1, 45)."""
+        return tuple(int(part) for part in self.must(["version", "--format", "{{.Server.APIVersion}}"]).stdout.strip().split("."))
+
     def inspect(self, kind: str, names: Sequence[str], timeout: float | None = None) -> list[dict[str, Any]]:
         """`docker KIND inspect` of what is there; missing names are left out."""
         if not names:

@@ -40,6 +40,7 @@ class FakeDocker:
         self.stubborn: set[str] = set()  # services that do not end when they are told so
         self.told = lambda container, signal: None  # what a container does when it gets a signal
         self.refuse: dict[str, str] = {}  # by the first words of a command, what the engine says when it fails
+        self.api = "1.45"
         self._number = 0
 
     @property
@@ -106,6 +107,8 @@ class FakeDocker:
             return self._compose(Path(words[4]), words[6], words[7:], timeout)
         if words[0] == "ps":
             return 0, "\n".join(self._listed(words)), ""
+        if words[0] == "version":
+            return 0, f"{self.api}\n", ""
         if words[1] == "inspect":
             return self._inspect(words[0], words[2:])
         if words[:2] == ["network", "create"]:

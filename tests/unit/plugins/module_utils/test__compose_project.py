@@ -210,6 +210,27 @@ def test_replicas_are_counted_and_a_missing_one_is_started(shop, extra):
     assert len(shop.docker.containers) == 3
 
 
+def checked(shop):
+    services = {**shop.spec.definition["services"]}
+    services["web"] = {**services["web"], "healthcheck": {"test": ["CMD", "true"], "interval": "30s", "start_period": "60s"}}
+    return {**shop.spec.definition, "services": services}
+
+
+def test_an_engine_that_can_looks_early_whether_a_service_is_well(shop):
+    shop.run(definition=checked(shop))
+    assert yaml.safe_load((shop.path / "compose.yaml").read_text())["services"]["web"]["healthcheck"]["start_interval"] == "1s"
+
+
+def test_an_older_engine_is_not_asked_for_what_it_does_not_know_and_a_newer_one_recreates_nothing(shop):
+    shop.docker.api = "1.41"
+    shop.run(definition=checked(shop))
+    assert "start_interval" not in (shop.path / "compose.yaml").read_text()
+    shop.docker.api = "1.45"
+    shop.docker.calls.clear()
+    assert not shop.run(definition=checked(shop)).changed
+    assert shop.docker.said("version") == [], "an unchanged service asks for nothing more"
+
+
 def test_another_number_of_a_service_leaves_those_that_are_wanted_as_they_are(shop):
     def scaled(number):
         return {**shop.spec.definition, "services": {**shop.spec.definition["services"], "web": {**shop.spec.definition["services"]["web"], "scale": number}}}
