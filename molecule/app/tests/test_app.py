@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -269,3 +270,35 @@ def test_a_release_that_wants_a_word_is_made_with_it_alone(answer, converge):
     assert answer().startswith("late ")
     assert converge(**asked, confirm="molecule").rc == 0
     assert answer().startswith("said ")
+
+
+# -- scale -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_more_and_fewer_containers_serve_without_a_failed_request_until_the_number_is_taken_back(host, containers, answer, converge):
+    # Beside another playbook than the scenario's own they would be looked for there.
+    now = {"shop_text": "scaled", "shop_replicas": 2, "shop_files": str(Path(__file__).parent.parent / "files")}
+    assert converge(**now).rc == 0
+    two = set(ids(containers())["web"])
+
+    def scale(process, number, *args):
+        return converge(*args, playbook="../../playbooks/scale.yml", **now, app_process=process, app_replicas=number)
+
+    looked = scale("web", 4, "--check", "--diff")
+    assert looked.rc == 0 and "+web: 4" in looked.output, looked.output
+    assert set(ids(containers())["web"]) == two
+    with Visitor(host) as visitor:
+        more = scale("web", 4)
+        four = set(ids(containers())["web"])
+        fewer = scale("web", 1)
+    assert (more.rc, fewer.rc) == (0, 0), more.output + fewer.output
+    assert two < four and len(four) == 4
+    assert "scaled by hand: shop/web: 4" in more.output
+    assert {status for _text, status in visitor.answers} == {"200"} and len(visitor.answers) > 20
+    (one,) = ids(containers())["web"]
+    assert one in two
+    assert converge(**now).changed("app-trixie") == 0, "it holds over a run that has nothing to release"
+    assert scale("web", "inventory").rc == 0 and len(containers()["web"]) == 2
+    refused = scale("beat", 2)
+    assert refused.rc != 0 and "beat must not run twice" in refused.output
+    assert scale("web", "many").rc != 0
