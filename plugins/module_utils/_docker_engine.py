@@ -28,10 +28,13 @@ from ansible.module_utils.urls import open_url
 
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import (
     DOCKER_HUB,
+    OLDEST_COMPOSE,
+    OLDEST_ENGINE,
     Login,
     Wanted,
     changed_keys,
     fingerprints,
+    older,
     packages,
     restart_allowed,
     settings,
@@ -141,6 +144,8 @@ class Host:
     CERTIFICATES = "/usr/local/share/ca-certificates"
     BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
     DEFAULTS = "/etc/default/docker"
+    # Where the client looks for plugins after the folders of its user: the role's first, then those of packages.
+    PLUGINS = ("/usr/local/lib/", "/usr/local/libexec/", "/usr/lib/", "/usr/libexec/")
     KEY = "/etc/apt/keyrings/longshore-docker.asc"
     SOURCES = "/etc/apt/sources.list.d/longshore-docker.sources"
 
@@ -190,12 +195,16 @@ class Host:
     @property
     def compose(self) -> str:
         """Version of Compose, empty where there is none."""
-        plugins = (self.info.get("ClientInfo") or {}).get("Plugins") or []
-        version = next((plugin.get("Version", "") for plugin in plugins if plugin.get("Name") == "compose" and not plugin.get("Err")), "")
+        version = self.compose_plugin.get("Version", "")
         if not self.running and self.machine.which("docker"):
             result = self.engine.run(["compose", "version", "--short"], timeout=30)
             version = result.stdout.strip() if result.ok else ""
         return version.removeprefix("v")
+
+    @property
+    def compose_plugin(self) -> dict[str, Any]:
+        plugins = (self.info.get("ClientInfo") or {}).get("Plugins") or []
+        return next((plugin for plugin in plugins if plugin.get("Name") == "compose" and not plugin.get("Err")), {})
 
     @property
     def process(self) -> Process | None:
@@ -254,6 +263,9 @@ class Host:
         if self.origin == "distribution":  # its client is missing: a package of its own since Debian 13
             source, reason = self.origin, "completes what is there"
         elif source != "distribution":
+            if self.wanted.certificates and self.machine.which("update-ca-certificates"):
+                # The way to the repository may lead through a proxy that only they vouch for.
+                self.trust(None, {})
             source, reason = self.vendor(release)
         names = packages(release, source == "docker", self.machine.apparmor)
         self.changes.append(f"engine installed from {source} ({reason}): {' '.join(names)}")
@@ -302,6 +314,7 @@ class Host:
 
     def converge(self) -> str:
         """Everything but packages; returns what the engine needed: none, start, reload, restart or pending."""
+        self.judge_versions()
         wanted, present = self.wanted, self.present_settings()
         swarm = (self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive"
         new, process = settings(present, wanted, swarm), self.process
@@ -321,6 +334,7 @@ class Host:
         self.enable()
         if process is None:
             self.start(present, new)
+            self.judge_versions()
             done = "start"
         else:
             done = self.take_over(step_to(applied, new, certificates_new), present, new)
@@ -328,6 +342,16 @@ class Host:
             self.write_note(self.process, new, digest)
         self.log_in()
         return done
+
+    def judge_versions(self) -> None:
+        """Refuse what the collection is not written for. An old Compose is the role's to replace, where the client would take the role's before it."""
+        version, needed = self.info.get("ServerVersion", ""), "needed is {}.{} or newer"
+        if older(version, OLDEST_ENGINE):
+            raise EngineError(f"This host has engine {version}, {needed.format(*OLDEST_ENGINE)}: upgrade it, then run this again.")
+        version, path = self.compose_plugin.get("Version", ""), self.compose_plugin.get("Path", "")
+        if older(version, OLDEST_COMPOSE) and path and not path.startswith(self.PLUGINS):
+            says = f"This host has Compose {version} in {path}, {needed.format(*OLDEST_COMPOSE)}"
+            raise EngineError(f"{says}. The client takes it before any other: remove it, then run this again.")
 
     def validate(self, new: Mapping[str, Any], process: Process | None) -> None:
         """Let the engine itself judge the settings, together with the options it was started with."""
@@ -566,6 +590,7 @@ def converge(wanted: Wanted, machine: Machine, check: bool) -> dict[str, Any]:
     host = Host(wanted, machine, check)
     plan = None if host.installed else host.install()
     done = "none" if plan else host.converge()
+    compose = host.compose
     return {
         "changed": bool(host.changes),
         "changes": host.changes,
@@ -573,7 +598,8 @@ def converge(wanted: Wanted, machine: Machine, check: bool) -> dict[str, Any]:
         "install": plan,
         "action": done,
         "engine": {"version": host.info.get("ServerVersion", ""), "origin": host.origin, "manager": host.manager},
-        "compose": host.compose,
+        "compose": compose,
+        "compose_needed": not plan and (not compose or older(compose, OLDEST_COMPOSE)),
         "architecture": os.uname().machine,
         "diff": [
             {"before_header": name, "after_header": name, "before": host.before.get(name, ""), "after": host.after.get(name, "")}

@@ -19,6 +19,8 @@ RELOADABLE = frozenset(
     }
 )  # fmt: skip
 LOG_FILES = ("json-file", "local")  # the drivers that know max-size and max-file
+# The oldest that the collection is written for.
+OLDEST_ENGINE, OLDEST_COMPOSE = (20, 10), (2, 20)
 OWN_LABEL = "stack.longshore.name"
 DOCKER_HUB = "https://index.docker.io/v1/"
 
@@ -77,6 +79,12 @@ def settings(present: Mapping[str, Any], wanted: Wanted, swarm: bool) -> dict[st
     if wanted.insecure_registries:
         own["insecure-registries"] = list(wanted.insecure_registries)
     return merged(merged(present, own), wanted.daemon)
+
+
+def older(version: str, oldest: tuple[int, int]) -> bool:
+    """Whether a version is an older one; what is no number is nobody's release, and taken as new."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return bool(found) and (int(found[1]), int(found[2])) < oldest
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

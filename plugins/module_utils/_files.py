@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -80,6 +81,31 @@ class Folder:
                 return file.read() == content
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+
+def read_inside(folder: str, path: str) -> bytes | None:
+    """The content of a file below a folder where somebody else writes, who could put a link there: none is followed. None where there is no file."""
+    parts = os.path.relpath(path, folder).split("/")
+    if ".." in parts or parts == ["."]:
+        raise ValueError(f"{path} is not a path below {folder}")
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for depth, part in enumerate(parts, 1):
+            flags = os.O_NOFOLLOW | (os.O_DIRECTORY if depth < len(parts) else os.O_NONBLOCK)
+            handle, above = os.open(part, os.O_RDONLY | flags, dir_fd=handle), handle
+            os.close(above)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is not a file", path)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(1 << 20)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        raise OSError(error.errno, "leads over a link, or over what is no directory", path) from error
+    finally:
+        os.close(handle)
 
 
 def replace(full: str, content: bytes, mode: int, uid: int, gid: int) -> None:

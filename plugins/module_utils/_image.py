@@ -62,7 +62,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Record:
-    """An image of the stack, kept on the host: where it came from, and whether the stack brought it or found it there."""
+    """An image of the stack, kept on the host: where it came from, whether the stack brought it or found it there, and another id that its archive has."""
 
     name: str
     source: str
@@ -70,6 +70,7 @@ class Record:
     id: str
     digest: str = ""
     brought: bool = False
+    archived: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,18 @@ class Wanted:
     @property
     def build_ref(self) -> str:
         return self.build.ref(Reference.parse(self.name).tag) if self.build else ""
+
+    @property
+    def archive_id(self) -> str:
+        return self.archived.id if self.archived else ""
+
+    def loaded_id(self, record: Record | None) -> str:
+        """How the engine calls the archive's image. With the image store of containerd that is not the archive's id: the first load told it."""
+        return record.id if record and record.archived == self.archive_id else self.archive_id
+
+    def other_id(self, source: str, loaded: str) -> str:
+        """The archive's id of an image that was loaded from it, where that is not the engine's."""
+        return self.archive_id if source == ARCHIVE and self.archive_id != loaded else ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,7 @@ def _plan(wanted: Wanted, source: str, record: Record | None, facts: Callable[[s
         return Plan(wanted.build_ref, source, () if facts(wanted.build_ref) else (BUILD,), kept)
     if source == ARCHIVE:
         if wanted.archived:
-            return Plan(wanted.archived.ref, source, () if facts(wanted.archived.id) else (ARCHIVE,), kept)
+            return Plan(wanted.archived.ref, source, () if facts(wanted.loaded_id(record)) else (ARCHIVE,), kept)
         loaded = [ref for ref in (record.ref if record and record.name == wanted.name else "", wanted.name) if ref and facts(ref)]
         if not loaded:
             raise ImageError(f"{wanted.name}: source `archive` needs an archive, for this host does not have the image{why}")
@@ -160,11 +173,13 @@ def _plan(wanted: Wanted, source: str, record: Record | None, facts: Callable[[s
 
 def settled(wanted: Wanted, records: Mapping[str, Record], facts: Callable[[str], Facts | None]) -> Record | None:
     """The record of an image that is there as it is wanted; nothing where anything is left to do or to write down."""
-    plan = decide(wanted, chosen(records, wanted.name), facts)
+    record = chosen(records, wanted.name)
+    plan = decide(wanted, record, facts)
     here = facts(plan.ref)
-    if plan.steps or not here or (plan.source == ARCHIVE and wanted.archived and wanted.archived.id != here.id):
+    if plan.steps or not here or (plan.source == ARCHIVE and wanted.archived and wanted.loaded_id(record) != here.id):
         return None
-    known = remember(records, Record(wanted.name, plan.source, plan.ref, here.id, here.digest, plan.source == BUILD))
+    found = Record(wanted.name, plan.source, plan.ref, here.id, here.digest, plan.source == BUILD, wanted.other_id(plan.source, here.id))
+    known = remember(records, found)
     return known[plan.ref] if list(known.values()) == list(records.values()) else None
 
 
@@ -210,7 +225,8 @@ def remember(records: Mapping[str, Record], record: Record) -> dict[str, Record]
     """The records with this one: as the last if its source is another than before, else where it was. What the stack brought once it has brought."""
     known, before = dict(records), records.get(record.ref)
     if before:
-        record = replace(record, brought=record.brought or before.brought)
+        archived = record.archived or (before.archived if record.id == before.id else "")
+        record = replace(record, brought=record.brought or before.brought, archived=archived)
         last = chosen(records, record.name)
         if last and last.source != record.source:
             del known[record.ref]

@@ -132,12 +132,12 @@ class Slice:
         archived = self.wanted.archived
         if plan.source != ARCHIVE or not archived or plan.ref.startswith("sha256:"):
             return False
-        here = self._facts(plan.ref)
-        if here and here.id == archived.id:
+        here, loaded = self._facts(plan.ref), self.wanted.loaded_id(chosen(self.records, self.wanted.name))
+        if here and here.id == loaded:
             return False
         if not self.check:
-            self.engine.must(["tag", archived.id, plan.ref])
-        self.known[plan.ref] = self._facts(archived.id)
+            self.engine.must(["tag", loaded, plan.ref])
+        self.known[plan.ref] = self._facts(loaded)
         return True
 
     def _facts(self, ref: str) -> Facts | None:
@@ -237,7 +237,7 @@ class Slice:
         if not facts:
             raise ImageError(f"{self.wanted.name}: {ref} is not there although it was just {source}: does something else on this host remove images?")
         diff = self._diff(ref, f"{ref} {facts.id}")
-        record = Record(self.wanted.name, source, ref, facts.id, facts.digest, brought or source == BUILD)
+        record = Record(self.wanted.name, source, ref, facts.id, facts.digest, brought or source == BUILD, self.wanted.other_id(source, facts.id))
         # What the image is made of stays beside it, the base and the stages that make the next build quick, and goes with the stack.
         found = [*(Record(part, BUILD, part, part, brought=True) for part in self.parts), record]
         return {"changed": self._keep(found), "ref": ref, "id": facts.id, "digest": facts.digest, "source": source, "diff": diff}

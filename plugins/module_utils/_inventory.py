@@ -13,6 +13,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._specs import Role
 
 SERVICES = ("postgres", "valkey", "rabbitmq", "minio", "seaweedfs")
+PROXIES = ("caddy", "traefik", "nginx")
 PLACEHOLDER = "CHANGE_ME"
 SECRET_NAME = re.compile(r"passw|secret|key|token|credential", re.IGNORECASE)
 URL_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import PROXIES, SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_lasting, check_processes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_releases import check_releases
@@ -22,7 +22,7 @@ NEED_GROUPS = {"postgres": ("postgres",), "valkey": ("valkey",), "rabbitmq": ("r
 # What one host derives from the applications of all: users, databases, buckets, secrets and routes.
 SHARED = ("needs", "database", "bucket", "extensions", "credentials", "secrets")
 SHARED_OF_PROCESSES = ("name", "port", "routes")
-RESERVED_APPS = frozenset({*SERVICES, "caddy", "apps", "proxy", "stack", "docker"})
+RESERVED_APPS = frozenset({*SERVICES, *PROXIES, "switch", "apps", "proxy", "stack", "docker"})
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 
 
@@ -62,7 +62,8 @@ def same_addresses(stack: Stack, report: Report) -> None:
         first = next(iter(given), "")
         other = next((name for name, url in given.items() if url != given[first]), None)
         if other:
-            report.add(variable, f"differs between {first} and {other}", allowed="one address for all hosts", example=f"{variable} in group_vars/all.yml")
+            says, example = f"differs between {first} and {other}", f"{variable} in group_vars/all.yml"
+            report.add(variable, says, value=given[other], allowed="one address for all hosts", example=example)
 
 
 def same_applications(stack: Stack, report: Report) -> None:
@@ -76,9 +77,9 @@ def same_applications(stack: Stack, report: Report) -> None:
             continue
         (first, app), *others = ((host, _shared(found[name])) for host, found in apps.items())
         for key in app:
-            other = next((host for host, found in others if found[key] != app[key]), None)
+            other, differing = next(((host, found[key]) for host, found in others if found[key] != app[key]), ("", None))
             if other:
-                report.add((*path, key), f"differs between {first} and {other}", allowed=allowed, example=example)
+                report.add((*path, key), f"differs between {first} and {other}", value=differing, allowed=allowed, example=example)
 
 
 # -- of all applications together ----------------------------------------------------------------------------------------------
@@ -86,7 +87,8 @@ def same_applications(stack: Stack, report: Report) -> None:
 
 def unique_names(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
     for found in repeated(app["name"] for app in apps):
-        report.add(("stack_apps", f"[{found}]", "name"), "two applications have this name", value=found, allowed="a name of its own", host=host.name)
+        where, example = ("stack_apps", f"[{found}]", "name"), f"name: {found}2"
+        report.add(where, "two applications have this name", value=found, allowed="a name of its own", example=example, host=host.name)
 
 
 def chosen(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
@@ -336,7 +338,12 @@ def storage(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: R
     for key, need in (("extensions", "postgres"), ("database", "postgres"), ("bucket", "s3")):
         if app[key] and need not in app["needs"]:
             report.add(
-                (*path, key), f"is given although the application does not need {need}", allowed=f"only with {need}", example=f"needs: [{need}]", host=host.name
+                (*path, key),
+                f"is given although the application does not need {need}",
+                value=app[key],
+                allowed=f"only with {need}",
+                example=f"needs: [{need}]",
+                host=host.name,
             )
 
 

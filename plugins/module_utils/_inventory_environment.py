@@ -26,6 +26,7 @@ def environment(stack: Stack, app: dict[str, Any], path: Path, host: Host, repor
             report.add(
                 (*path, "env_names", str(source)),
                 "the stack gives no such variable to this application",
+                value=target,
                 allowed=", ".join(given),
                 example="env_names: {DATABASE_URL: SQLALCHEMY_URL}",
                 host=host.name,
@@ -34,7 +35,8 @@ def environment(stack: Stack, app: dict[str, Any], path: Path, host: Host, repor
             _bad_name((*path, "env_names", str(source)), target, host, report)
     final = {str(renamed.get(name, name)): name for name in given}
     for target in repeated(str(renamed.get(name, name)) for name in given):
-        report.add((*path, "env_names"), f"two variables would be called {target}", allowed="different names", host=host.name)
+        says, example = f"two variables would be called {target}", "env_names: {DATABASE_URL: SQLALCHEMY_URL}"
+        report.add((*path, "env_names"), says, value=target, allowed="different names", example=example, host=host.name)
     variables = [((*path, "env"), app["env"] or {})]
     variables += [((*path, "processes", element(index, process), "env"), process["env"] or {}) for index, process in enumerate(app["processes"])]
     for where, env in variables:
@@ -72,7 +74,7 @@ def _variable(path: Path, key: str, value: Any, final: dict[str, str], secret_na
     if not values.ENV_NAME.match(key):
         _bad_name(path, key, host, report)
     elif key in secret_names:
-        report.add(path, "is one of the application's secrets too", allowed="either env or secrets", host=host.name)
+        report.add(path, "is one of the application's secrets too", allowed="either env or secrets", example=f"secrets: {{{key}: ''}}", host=host.name)
     elif key in final:
         report.add(
             path,
@@ -96,7 +98,7 @@ def _variable(path: Path, key: str, value: Any, final: dict[str, str], secret_na
 
 def _bad_name(path: Path, given: Any, host: Host, report: Report) -> None:
     report.add(
-        path, f"{str(given)[:40]!r} is not a name of a variable", allowed="letters, digits, underscores; no digit first", example="LOG_LEVEL", host=host.name
+        path, "is not a name of a variable", value=str(given), allowed="letters, digits, underscores; no digit first", example="LOG_LEVEL", host=host.name
     )
 
 

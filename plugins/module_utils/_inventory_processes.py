@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import PROXIES, SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number, positive
 
 CODE_FOLDERS = ("/app", "/src", "/code", "/usr/src/app")
@@ -17,6 +17,8 @@ LASTING = (("volumes", "target"), ("static", "path"))
 PROCESS_FLOOR = "16M"
 # A process has its name as host name on the network where the data services have theirs; `migrate` is the release's own one-off container.
 RESERVED_PROCESSES = frozenset({*SERVICES, "migrate"})
+# One with a port is on the network of the edge too.
+RESERVED_WEB_PROCESSES = frozenset({*PROXIES, "switch"})
 
 
 def check_processes(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
@@ -46,7 +48,7 @@ def form(process: dict[str, Any], path: Path, host: Host, report: Report) -> Non
             example="name: web",
             host=host.name,
         )
-    elif name in RESERVED_PROCESSES:
+    elif name in RESERVED_PROCESSES or (process["port"] and name in RESERVED_WEB_PROCESSES):
         report.add((*path, "name"), "is a name of the stack's own", value=name, allowed="another name", example=f"name: {name}-job", host=host.name)
     port_number((*path, "port"), process["port"], host.name, report)
     memory_size((*path, "memory"), process["memory"], PROCESS_FLOOR, host.name, report)
@@ -67,7 +69,7 @@ def health(process: dict[str, Any], path: Path, host: Host, report: Report) -> N
     given = process["health"] or {}
     where = (*path, "health")
     if given.get("path") and given.get("command"):
-        report.add(where, "has path and command", allowed="one of them", example="health: {path: /health}", host=host.name)
+        report.add(where, "has path and command", value=given, allowed="one of them", example="health: {path: /health}", host=host.name)
     if given.get("path") and not process["port"]:
         report.add((*where, "path"), "needs a port to ask at", value=given["path"], allowed="a process with port", example="port: 8000", host=host.name)
     if given.get("path") and not given["path"].startswith("/"):
@@ -183,6 +185,7 @@ def broker(app: dict[str, Any], process: dict[str, Any], path: Path, host: Host,
         report.add(
             (*path, "command"),
             "runs Celery, and the application has no broker",
+            value="celery",
             allowed="rabbitmq in needs, or an own CELERY_BROKER_URL",
             example="needs: [rabbitmq]",
             host=host.name,

@@ -113,7 +113,7 @@ def hooks(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Rep
         where, example = (*path, "hooks", index), "command: [python, -m, shop.warm]"
         if bool(hook["command"]) == bool(hook["tasks"]):
             both = "has command and tasks" if hook["command"] else "has neither command nor tasks"
-            report.add(where, both, allowed="one of them", example=example, host=host.name)
+            report.add(where, both, value=hook, allowed="one of them", example=example, host=host.name)
         if hook["process"] and hook["process"] not in processes:
             report.add(
                 (*where, "process"), "is no process of the application", value=hook["process"], allowed=", ".join(processes), example=example, host=host.name

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PLACEHOLDER, Files, Host, Problem, Report, Stack, leaves
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PLACEHOLDER, Files, Host, Problem, Report, Stack, leaves, path_name
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_apps import check_apps
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import check_services
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import check_stack
@@ -40,7 +40,8 @@ def check_placeholders(variables: Mapping[str, Any], host: str, report: Report) 
         for path, leaf in leaves((name,), value):
             if isinstance(leaf, str) and PLACEHOLDER in leaf:
                 label = f"{name} of {host}" if name == "ansible_host" else ""
-                report.add(path, f"still contains {PLACEHOLDER}", allowed="a value of yours", host=host, name=label)
+                example = "ansible_host: 10.20.0.11" if name == "ansible_host" else f"{path_name(path)}: yours"
+                report.add(path, f"still contains {PLACEHOLDER}", allowed="a value of yours", example=example, host=host, name=label)
 
 
 def _cleaned(host: Host, roles: dict[str, Role], report: Report) -> Host:

@@ -4,18 +4,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Report, Stack
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import concerns
 
 MEMORY_FLOORS = {"postgres": "128M", "rabbitmq": "256M", "minio": "256M", "seaweedfs": "128M"}
 MEMORY_FLOOR = "16M"
 # What a service takes for itself, in its own settings (`<role>_config`): the bytes that a number without a unit counts.
 MEMORY_SETTINGS = {"postgres": {"shared_buffers": 8192, "work_mem": 1024, "maintenance_work_mem": 1024}, "valkey": {"maxmemory": 1}}
+# What else is a size of memory, and the least that makes sense.
+OTHER_SIZES = {"_shm_size": "1M", "_log_max_size": "1K"}
+# As RabbitMQ reads it: no fraction, no space.
+DISK_SIZE = re.compile(r"^[0-9]+([kmg](i?b)?)?$", re.IGNORECASE)
+# The upstream image of SeaweedFS ends at more: it counts places in a volume with four bytes.
+LARGEST_VOLUME = 30000
 SECRET_ENDINGS = ("_password", "_secret_key")
 
 
@@ -47,6 +54,19 @@ def sizes(stack: Stack, host: Host, report: Report) -> None:
     for name, role in _service_options(stack, host, "_memory"):
         memory_size(name, host.values.get(name), MEMORY_FLOORS.get(role, MEMORY_FLOOR), host.name, report)
         memory_settings(role, host.values.get(name), host, report)
+    for ending, floor in OTHER_SIZES.items():
+        for name, _role in _service_options(stack, host, ending):
+            memory_size(name, host.values.get(name), floor, host.name, report)
+    for name, _role in _service_options(stack, host, "_disk_free_limit"):
+        limit = host.values.get(name)
+        if limit is not None and not DISK_SIZE.match(limit):
+            report.add(name, "is not a size", value=limit, allowed="a whole number and one of kB, MB, GB", example=f"{name}: 2GB", host=host.name)
+    for name, _role in _service_options(stack, host, "_volume_size_limit_mb"):
+        limit = host.values.get(name)
+        if limit is not None and not 1 <= limit <= LARGEST_VOLUME:
+            report.add(name, "is out of range", value=limit, allowed=f"1 to {LARGEST_VOLUME}", example=f"{name}: 1024", host=host.name)
+    for name, _role in _service_options(stack, host, "_log_max_file"):
+        positive(name, host.values.get(name), host.name, report, f"{name}: 3")
     for name, _role in _service_options(stack, host, "_cpus"):
         positive(name, host.values.get(name), host.name, report, f"{name}: 1.0")
     for name, _role in _service_options(stack, host, "_port"):
@@ -92,6 +112,7 @@ def images(stack: Stack, host: Host, report: Report) -> None:
 
 def published_ports(stack: Stack, host: Host, report: Report) -> None:
     used: dict[int, str] = {}
+    wanted: list[tuple[Path | str, Any]]
     if "proxy" in host.groups:
         wanted = [("stack_http_port", host.values.get("stack_http_port")), ("stack_https_port", host.values.get("stack_https_port"))]
     else:
@@ -100,10 +121,11 @@ def published_ports(stack: Stack, host: Host, report: Report) -> None:
     for service in SERVICES:
         if service in host.groups and _wiring.published(view, service):
             wanted.append((f"{service}_port", host.values.get(f"{service}_port")))
-    for name, port in wanted:
+    for path, port in [*wanted, *_switch_ports(view, host)]:
+        name = path if isinstance(path, str) else path[-1]
         if port in used:
             report.add(
-                name,
+                path,
                 f"clashes with {used[port]} on the same host",
                 value=port,
                 allowed="a port that nothing else publishes",
@@ -190,6 +212,17 @@ def split_image(image: str) -> tuple[str, str]:
         return name, digest
     head, colon, tag = image.rpartition(":")
     return (head, tag) if colon and "/" not in tag else (image, "")
+
+
+def _switch_ports(view: _wiring.View, host: Host) -> Iterator[tuple[Path, int]]:
+    """The ports that the switch publishes on the host. Two processes at one port are another rule's matter."""
+    published = {int(one.rpartition(":")[2]) for one in _wiring.switch_published(view)} if "app" in host.groups else set()
+    for index, app in enumerate(view.apps):
+        for place, process in enumerate(app["processes"]):
+            port = _wiring.switch_port(app, process)
+            if process["port"] and port in published:
+                published.remove(port)
+                yield ("stack_apps", element(index, app), "processes", element(place, process), "switch_port"), port
 
 
 def _service_options(stack: Stack, host: Host, ending: str) -> Iterator[tuple[str, str]]:

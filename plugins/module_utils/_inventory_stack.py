@@ -191,16 +191,23 @@ def external_urls(stack: Stack, host: Host, report: Report) -> None:
 
 
 def certificates(stack: Stack, host: Host, report: Report) -> None:
+    owners: dict[str, str] = {}
     for index, path in enumerate(host.values.get("stack_ca_certificates") or []):
-        if not path.startswith("-----BEGIN") and not stack.files.is_file(path):
+        # The trust store has a flat folder of files that all end in .crt.
+        stem = posixpath.splitext(posixpath.basename(path))[0]
+        where, example = ("stack_ca_certificates", index), "stack_ca_certificates: [files/company-ca.pem]"
+        if not stack.files.is_file(path):
+            report.add(where, "this file is not on the controller", value=path, allowed="PEM files", example=example, host=host.name)
+        elif stem in owners:
             report.add(
-                ("stack_ca_certificates", index),
-                "this file is not on the controller",
+                where,
+                f"would take the place of {owners[stem]} on the host",
                 value=path,
-                allowed="PEM files",
-                example="stack_ca_certificates: [files/company-ca.pem]",
+                allowed="files with different names, endings aside",
+                example=f"stack_ca_certificates: [{owners[stem]}, files/{stem}-2.pem]",
                 host=host.name,
             )
+        owners.setdefault(stem, path)
 
 
 def maintenance(stack: Stack, host: Host, report: Report) -> None:

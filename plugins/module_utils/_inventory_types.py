@@ -40,16 +40,18 @@ def check_names(host: Host, names: Iterable[str], roles: dict[str, Role], report
     prefixes = [*roles, "s3"]
     for name in sorted(set(names) - known):
         if name in RENAMED:
-            report.add(name, f"this variable is called {RENAMED[name]}", example=f"{RENAMED[name]}: ...", host=host.name)
+            report.add(name, f"this variable is called {RENAMED[name]}", allowed=RENAMED[name], example=f"{RENAMED[name]}: ...", host=host.name)
             continue
         prefix = next((prefix for prefix in prefixes if name.startswith(f"{prefix}_")), None)
         if prefix is None:
             continue
         near = nearest(name, known)
+        allowed = f"variables of the role {prefix}, see roles/{prefix}/README.md"
         if near:
-            report.add(name, f"no role knows this variable; did you mean {near}?", example=f"{near}: ...", host=host.name)
+            report.add(name, f"no role knows this variable; did you mean {near}?", allowed=allowed, example=f"{near}: ...", host=host.name)
         elif prefix not in COMMON_PREFIXES:
-            report.add(name, "no role knows this variable", allowed=f"variables of the role {prefix}, see roles/{prefix}/README.md", host=host.name)
+            of_the_role = next(one for one in sorted(known) if one.startswith(f"{prefix}_"))
+            report.add(name, "no role knows this variable", allowed=allowed, example=f"{of_the_role}: ...", host=host.name)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -104,7 +106,8 @@ def _clean_dict(path: Path, options: dict[str, Any], values: dict[str, Any], hos
         if key not in options:
             near = nearest(str(key), options)
             hint = f"; did you mean {near}?" if near else ""
-            report.add((*path, str(key)), f"unknown key{hint}", allowed=", ".join(options), host=host)
+            example = f"{near or next(iter(options))}: ..."
+            report.add((*path, str(key)), f"unknown key{hint}", allowed=", ".join(options), example=example, host=host)
     cleaned = {}
     for key, option in options.items():
         value = values.get(key)

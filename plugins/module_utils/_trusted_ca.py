@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, read_inside
 
 ANCHORS = "/usr/local/share/ca-certificates"
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PEM = re.compile(rb"\s*-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
+# The extension basicConstraints with cA true, as DER has it.
+AUTHORITY = re.compile(rb"\x06\x03\x55\x1d\x13(\x01\x01\xff)?\x04.\x30.\x01\x01\xff", re.DOTALL)
 
 
 class TrustError(Exception):
@@ -28,12 +33,15 @@ class Trust:
     bundle: str = BUNDLE
     check: bool = False
 
-    def present(self, name: str, source: str, wait_timeout: float) -> bool:
-        content = self._wait_for(source, wait_timeout)
+    def present(self, name: str, source: str, wait_timeout: float, below: str = "") -> bool:
+        content = self._wait_for(source, below or os.path.dirname(source), wait_timeout)
         if content is None:
             if self.check:  # what makes the certificate has not run yet
                 return True
             raise TrustError(f"no certificate at {source} after {wait_timeout:.0f} s")
+        problem = not_an_authority(content)
+        if problem:
+            raise TrustError(f"{source} {problem}; it was not trusted")
         written = Folder(self.anchors, self.check).write(f"{name}.crt", content, 0o644)
         # The bundle is looked at as well: a run may have died between the two.
         if written or content.strip() not in self._bundle():
@@ -60,14 +68,15 @@ class Trust:
         there = [os.path.join(folder, entry) for entry in os.listdir(folder)] if os.path.isdir(folder) else []
         return [path for path in there if os.path.islink(path) and own in (os.path.basename(path), os.readlink(path))]
 
-    def _wait_for(self, source: str, wait_timeout: float) -> bytes | None:
+    def _wait_for(self, source: str, below: str, wait_timeout: float) -> bytes | None:
+        """The content, which whoever writes it may be in the middle of."""
+        content = None
         for left in reversed(range(1 if self.check else 1 + int(wait_timeout / 0.25))):
-            if os.path.exists(source):
-                with open(source, "rb") as file:
-                    return file.read()
-            if left:
-                self.sleep(0.25)
-        return None
+            content = read_inside(below, source) if os.path.isdir(below) else None
+            if left == 0 or (content and not not_an_authority(content)):
+                break
+            self.sleep(0.25)
+        return content
 
     def _bundle(self) -> bytes:
         try:
@@ -80,3 +89,15 @@ class Trust:
         problem = "" if self.check else self.update()
         if problem:
             raise TrustError(problem)
+
+
+def not_an_authority(content: bytes) -> str:
+    """Why the content is not exactly one certificate of an authority, or nothing."""
+    found = PEM.fullmatch(content)
+    try:
+        certificate = base64.b64decode(b"".join(found[1].split()), validate=True) if found else b""
+    except ValueError:
+        certificate = b""
+    if not certificate:
+        return "is not one PEM certificate"
+    return "" if AUTHORITY.search(certificate) else "is not the certificate of an authority"

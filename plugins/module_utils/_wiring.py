@@ -312,7 +312,7 @@ def backend(app: Mapping[str, Any], process: Mapping[str, Any]) -> dict[str, Any
         "port": int(process["port"]),
         "health": (process.get("health") or {}).get("path") or "",
         "host": host_of(process),
-        "places": max(SWITCH_PLACES, int(process.get("replicas", 1))),
+        "places": max(SWITCH_PLACES, int(process.get("replicas") or 1)),
     }
 
 

@@ -11,6 +11,7 @@ short_description: Settings, certificates, logins and state of the host's engine
 version_added: 0.1.0
 description:
   - Looks at the container engine of the host and brings it to what is wanted, in one call. A running engine of any origin is used as it is.
+  - An engine before 20.10 is refused, and a Docker Compose before 2.20 that none in the folders of the system would take the place of.
   - Where there is no engine, it only chooses where one comes from, prepares that source and returns the packages in RV(install); install
     them, then use the module again.
   - C(daemon.json) is merged with what is there, judged by the engine before it is written, and put back if the engine does not start with it.
@@ -142,6 +143,11 @@ compose:
   returned: success
   type: str
   sample: 2.26.1-4
+compose_needed:
+  description: Whether a newer Docker Compose has to be installed beside the engine, because there is none, or one before 2.20.
+  returned: success
+  type: bool
+  sample: false
 architecture:
   description: Architecture of the host.
   returned: success

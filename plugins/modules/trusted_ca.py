@@ -22,8 +22,15 @@ options:
     type: str
     required: true
   source:
-    description: Path of the certificate (PEM) on the managed host. Needed for O(state=present).
+    description:
+      - Path of the certificate on the managed host. Needed for O(state=present). What is not exactly one PEM certificate of an authority is refused.
     type: path
+  below:
+    description:
+      - A directory that leads to O(source) and that only root can replace. Below it no link is followed, so that a service that owns what is
+        there cannot have another file read. Without it, the directory of O(source).
+    type: path
+    default: ""
   wait_timeout:
     description: Seconds to wait for O(source), which a service may write only after its start.
     type: float
@@ -40,6 +47,7 @@ EXAMPLES = r"""
   longshore.stack.trusted_ca:
     name: longshore-shop
     source: /var/lib/shop/caddy/data/caddy/pki/authorities/local/root.crt
+    below: /var/lib/shop/caddy
     wait_timeout: 30
 """
 
@@ -54,6 +62,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._trusted_ca import
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "source": {"type": "path"},
+    "below": {"type": "path", "default": ""},
     "wait_timeout": {"type": "float", "default": 0},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -69,8 +78,11 @@ def main():
 
     trust = Trust(update, time.sleep, check=module.check_mode)
     try:
-        changed = trust.absent(params["name"]) if params["state"] == "absent" else trust.present(params["name"], params["source"], params["wait_timeout"])
-    except (TrustError, OSError) as error:
+        if params["state"] == "absent":
+            changed = trust.absent(params["name"])
+        else:
+            changed = trust.present(*(params[key] for key in ("name", "source", "wait_timeout", "below")))
+    except (TrustError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed)
 

@@ -73,9 +73,12 @@ def test_a_bucket_that_was_lost_is_made_again(service, converge, name):
     assert converge().changed(name) == 0
 
 
-def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(service, converge):
-    broken = converge(seaweedfs_volume_size_limit_mb=100_000_000, stack_wait_timeout=60)
+def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(host, service, converge):
+    filer = "/var/lib/molecule/seaweedfs/filerldb2"
+    host.check_output("docker stop molecule-seaweedfs-seaweedfs-1 && mv %s %s.away && touch %s", filer, filer, filer)
+    broken = converge(stack_wait_timeout=60)
     assert broken.rc != 0
-    assert "olumeSizeLimitMB should not exceed" in broken.output.partition("last lines of molecule-seaweedfs-seaweedfs-1")[2]
+    assert "Not a valid folder" in broken.output.partition("last lines of molecule-seaweedfs-seaweedfs-1")[2]
+    host.check_output("rm %s && mv %s.away %s", filer, filer, filer)
     assert converge().rc == 0
     assert service("seaweedfs").health == "healthy"

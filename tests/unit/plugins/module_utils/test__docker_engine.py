@@ -24,7 +24,7 @@ class Fake:
     def __init__(self, root):
         self.root, self.commands, self.signals = str(root), [], []
         self.loaded, self.pid, self.containers, self.refuses, self.version = None, 0, [], set(), "26.1.5"
-        self.dies_at = ()
+        self.dies_at, self.compose = (), {"Name": "compose", "Version": "v2.26.1", "Path": "/usr/libexec/docker/cli-plugins/docker-compose"}
         self.machine = Machine(root=self.root, run=self.run, sleep=lambda seconds: None, monotonic=time.monotonic, kill=self.kill, fetch=self.fetch)
         self.answers = {}
         self.put("/proc/stat", "cpu 1\nbtime 1000000000\n")
@@ -66,7 +66,12 @@ class Fake:
         return self.answers[url]
 
     def info(self):
-        return {"ServerVersion": self.version, "LiveRestoreEnabled": self.loaded.get("live-restore", False), "ContainersRunning": len(self.containers)}
+        return {
+            "ServerVersion": self.version,
+            "LiveRestoreEnabled": self.loaded.get("live-restore", False),
+            "ContainersRunning": len(self.containers),
+            "ClientInfo": {"Plugins": [self.compose] if self.compose else []},
+        }
 
     def run(self, args, **ignored):
         line = " ".join(args)
@@ -125,6 +130,26 @@ def test_only_what_a_reload_cannot_do_restarts_the_engine(host):
     before = host.pid
     assert host.converge()["action"] == "reload"
     assert (host.pid, host.loaded["live-restore"], host.signals) == (before, True, [signal.SIGHUP])
+
+
+@pytest.mark.parametrize("version", ["19.03.15", "20.9.0"])
+def test_an_engine_that_is_too_old_is_refused_before_anything_is_changed(host, version):
+    host.version = version
+    with pytest.raises(EngineError, match=f"This host has engine {version}, needed is 20.10 or newer: upgrade it"):
+        host.converge()
+    assert host.settings() == {}
+
+
+@pytest.mark.parametrize(("there", "needed"), [("v2.26.1", False), ("2.20.0+ds1-0ubuntu1", False), ("v2.5.1", True), (None, True)])
+def test_compose_is_needed_where_there_is_none_or_an_old_one_of_a_package(host, there, needed):
+    host.compose = {**host.compose, "Version": there} if there else None
+    assert host.converge()["compose_needed"] is needed
+
+
+def test_an_old_compose_that_the_client_would_take_before_a_new_one_is_refused(host):
+    host.compose.update(Version="v2.5.1", Path="/root/.docker/cli-plugins/docker-compose")
+    with pytest.raises(EngineError, match=r"has Compose v2.5.1 in /root/.docker/cli-plugins/docker-compose, needed is 2.20 or newer.* remove it"):
+        host.converge()
 
 
 @pytest.mark.parametrize("moment", ["restart docker", "reset-failed"])
@@ -220,6 +245,17 @@ def test_a_reachable_repository_with_the_right_key_is_written_for_apt(bare, monk
     sources = bare.machine.read("/etc/apt/sources.list.d/longshore-docker.sources")
     assert "URIs: https://mirror.test/debian\nSuites: trixie\n" in sources
     assert bare.machine.read("/etc/apt/keyrings/longshore-docker.asc") == "key"
+
+
+def test_certificates_are_trusted_before_the_repository_is_asked_where_the_host_can(bare):
+    seen = []
+    bare.machine.fetch = lambda url: seen.append(bare.machine.read("/usr/local/share/ca-certificates/site.crt")) or bare.fetch(url)
+    bare.converge(certificates={"site.pem": "PEM\n"})
+    bare.put("/usr/sbin/update-ca-certificates", "")
+    bare.converge(check=True, certificates={"site.pem": "PEM\n"})
+    result = bare.converge(certificates={"site.pem": "PEM\n"})
+    assert seen == [None, None, "PEM\n"]
+    assert (result["changes"][0], bare.commands.count("update-ca-certificates")) == ("certificates trusted: site.pem", 1)
 
 
 def test_a_host_without_systemd_and_with_a_low_limit_gets_the_cure_before_the_packages(bare, monkeypatch):

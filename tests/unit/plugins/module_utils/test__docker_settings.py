@@ -12,6 +12,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._docker_settings i
     Login,
     Wanted,
     fingerprints,
+    older,
     packages,
     restart_allowed,
     settings,
@@ -32,6 +33,14 @@ gAAKCRCsLu1lFPh3qamkAP9XHi0zgI04cguEbPnpaqXwguojddbjpLbQRDMEsi3g
 -----END PGP PUBLIC KEY BLOCK-----
 """
 FINGERPRINT = "14D33CD6C99E9EEEAE7EA957AC2EED6514F877A9"
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("20.9.9", True), ("20.10.24+dfsg1", False), ("26.1", False), ("v19.03.15", True), ("100.0", False), ("dev", False), ("", False)],
+)
+def test_versions_are_compared_as_numbers_and_what_is_none_is_taken_as_new(version, expected):
+    assert older(version, (20, 10)) is expected
 
 
 def test_what_somebody_else_has_set_stays():

@@ -99,6 +99,21 @@ def test_an_archive_that_changed_under_the_same_name_is_loaded():
     assert image.decide(wanted, record("archive"), engine_with(NAME, "sha256:old")).steps == ("archive",)
 
 
+def test_an_image_that_the_engine_calls_otherwise_than_its_archive_is_loaded_once():
+    wanted = Wanted(NAME, "archive", archived=Archived("sha256:config", NAME))
+    loaded = replace(record("archive"), id="sha256:manifest", archived="sha256:config")
+    facts = {NAME: Facts("sha256:manifest"), "sha256:manifest": Facts("sha256:manifest")}.get
+    assert image.decide(wanted, loaded, facts).steps == ()
+    assert image.settled(wanted, {NAME: loaded}, facts) == loaded
+    assert image.decide(replace(wanted, archived=Archived("sha256:other", NAME)), loaded, facts).steps == ("archive",)
+
+
+def test_a_record_keeps_what_the_archive_called_an_image_when_there_is_no_archive_any_more():
+    loaded = replace(record("archive"), id="sha256:manifest", archived="sha256:config")
+    assert image.remember({NAME: loaded}, replace(loaded, archived="")) == {NAME: loaded}
+    assert image.remember({NAME: loaded}, replace(loaded, id="sha256:pulled", archived=""))[NAME].archived == ""
+
+
 def test_a_host_that_loaded_an_image_needs_the_archive_no_more():
     wanted = Wanted(NAME, "archive")
     assert image.decide(wanted, record("archive", "longshore/valkey:8.1.4-x"), engine_with("longshore/valkey:8.1.4-x")).ref == "longshore/valkey:8.1.4-x"

@@ -265,6 +265,15 @@ def test_an_archive_is_asked_for_only_when_the_image_is_missing(world):
     assert world.slice(source="archive", sent=sent)["source"] == "archive"
 
 
+def test_an_archive_is_loaded_once_also_where_the_engine_calls_its_image_otherwise(world):
+    sent = {"archived": {"id": "sha256:9", "ref": "valkey/valkey:8.1.4"}, "archive": "/srv/valkey.tar"}
+    for name in ("valkey_valkey:8.1.4", "sha256:1"):
+        (world.path / "images" / name).touch()
+    runs = [world.slice(source="archive", sent=sent) for _run in range(2)]
+    assert [(run["id"], run["changed"]) for run in runs] == [("sha256:1", True), ("sha256:1", False)]
+    assert len(world.calls("load")) == 1
+
+
 def test_an_archives_image_that_is_there_under_another_name_gets_its_own(world):
     sent = {"archived": {"id": "sha256:9", "ref": "valkey/valkey:8.1.4"}}
     (world.path / "images" / "sha256:9").touch()

@@ -8,14 +8,49 @@ import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._trusted_ca import Trust, TrustError
 
-CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nmine\n-----END CERTIFICATE-----\n"
+# Made for these tests; their keys are gone.
+CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBdjCCARugAwIBAgIUZSUD0VG740L+qz656Quyt+q5Ae0wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjUxMDMwMTZaGA8yMTI2MTEwMTEwMzAx
+NlowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCdB
+eD5Z9DdzWDC2xikxTjRZsXmFyaF/9WP/m+F0IzGoUXXamdsEW8JLZXn/T46ig5ni
+sGos+Wb08VqUBFnQfO2jUzBRMB0GA1UdDgQWBBR5STrUHcIbwBdbH549W52GwgRG
+yTAfBgNVHSMEGDAWgBR5STrUHcIbwBdbH549W52GwgRGyTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0kAMEYCIQD6G3P74QaCjKSkxlPBvt1LMHV0AeFfF0Sz
+hJ+uWPQTLQIhAJxFwk8tD+htyrvU1/JCS0t5Sjvqkc2QTr5lJ9/k9cZo
+-----END CERTIFICATE-----
+"""
+RENEWED = b"""-----BEGIN CERTIFICATE-----
+MIIBejCCASGgAwIBAgIUX2mC/KYBe0sZmIR3fPSVkaTA0aswCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHcmVuZXdlZDAgFw0yNjExMjUxMDMwMTZaGA8yMTI2MTEwMTEw
+MzAxNlowEjEQMA4GA1UEAwwHcmVuZXdlZDBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABMyilp7jPMS/OxZLloViJJxWEZ6G/klgcaOirFDvX0TmN5GPTjI91oam6+WZ
+Rkte686o9ARo5u8qe3+0W33c8ZSjUzBRMB0GA1UdDgQWBBTGXGmzai4t+xjC3ZJv
+Z0X6rbt1nDAfBgNVHSMEGDAWgBTGXGmzai4t+xjC3ZJvZ0X6rbt1nDAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIAeaKILThu29z/o+gmHvLcPEkxqD
+ylotXPnCogX2r1L6AiBzJiDLIJG8Isoq50migIPjsdmWvKqDV5qSZWvpu3i7kA==
+-----END CERTIFICATE-----
+"""
+# Of a server, not of an authority.
+LEAF = b"""-----BEGIN CERTIFICATE-----
+MIIBcTCCARigAwIBAgIUVR0atuI7XSpQp2bg0/v65LX9uN4wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEbGVhZjAgFw0yNjExMjUxMDMwMTZaGA8yMTI2MTEwMTEwMzAx
+NlowDzENMAsGA1UEAwwEbGVhZjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGhW
+Si/9U4VNZFRVeP3of6MHlDbtOnWSwyYYLk25AsMMPd7HXJzhyOsq4nvAPZMri+WW
+JvFEvZnVmKZpHH5IoOijUDBOMB0GA1UdDgQWBBSMIUOo6Jv0dEbGvncPs7P8Bmvu
+TDAfBgNVHSMEGDAWgBSMIUOo6Jv0dEbGvncPs7P8BmvuTDAMBgNVHRMBAf8EAjAA
+MAoGCCqGSM49BAMCA0cAMEQCIBXUjdNADU2QC9gHU8dULswesB+/roF2D6gGLxvi
+/2CRAiAg5i2w8hpNGpk63YzDK/TiV8KdAJTJNf5h/medNcBvjw==
+-----END CERTIFICATE-----
+"""
 
 
 class Host:
     """A trust store as Debian keeps it: the update makes the bundle and a link for each certificate, and leaves links that lead nowhere."""
 
     def __init__(self, root):
-        self.root, self.source = root, root / "root.crt"
+        self.root, self.source = root, root / "data/local/root.crt"
+        self.source.parent.mkdir(parents=True)
         self.anchors, self.certs = root / "anchors", root / "certs"
         self.bundle = self.certs / "ca-certificates.crt"
         self.updates, self.slept, self.problem = 0, 0.0, ""
@@ -41,7 +76,7 @@ class Host:
         return Trust(self.update, self.sleep, str(self.anchors), str(self.bundle), check)
 
     def present(self, check=False, wait=0.0):
-        return self.trust(check).present("mine", str(self.source), wait)
+        return self.trust(check).present("mine", str(self.source), wait, str(self.root))
 
     def absent(self, check=False):
         return self.trust(check).absent("mine")
@@ -61,9 +96,9 @@ def test_a_certificate_is_trusted_once(host):
 def test_a_renewed_certificate_takes_the_place_of_the_old(host):
     host.source.write_bytes(CERTIFICATE)
     host.present()
-    host.source.write_bytes(b"renewed")
+    host.source.write_bytes(RENEWED)
     assert host.present()
-    assert host.bundle.read_bytes() == b"others\nrenewed"
+    assert host.bundle.read_bytes() == b"others\n" + RENEWED
 
 
 def test_a_run_that_died_between_certificate_and_bundle_is_finished_by_the_next(host):
@@ -87,6 +122,47 @@ def test_a_certificate_that_comes_late_is_waited_for_and_one_that_does_not_come_
     with pytest.raises(TrustError, match=r"no certificate at .*/root.crt after 1 s"):
         host.present(wait=1)
     assert host.present(wait=10)
+
+
+def test_a_certificate_that_is_still_being_written_is_waited_for(host):
+    host.source.write_bytes(CERTIFICATE[:200])
+    host.sleep = lambda seconds: host.source.write_bytes(CERTIFICATE)
+    assert host.present(wait=10)
+    assert CERTIFICATE in host.bundle.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"root:$6$canary\n", "is not one PEM certificate"),
+        (b"", "is not one PEM certificate"),
+        (b"root:canary\n" + CERTIFICATE, "is not one PEM certificate"),
+        (CERTIFICATE + RENEWED, "is not one PEM certificate"),
+        (CERTIFICATE.replace(b"MIIB", b"M==B"), "is not one PEM certificate"),
+        (LEAF, "is not the certificate of an authority"),
+    ],
+)
+def test_what_is_not_one_certificate_of_an_authority_is_not_trusted(host, content, words):
+    host.source.write_bytes(content)
+    with pytest.raises(TrustError, match=rf"/root.crt {words}; it was not trusted$"):
+        host.present()
+    assert (list(host.anchors.iterdir()), host.updates) == ([], 0)
+
+
+@pytest.mark.parametrize("link", ["data", "data/local", "data/local/root.crt"])
+def test_no_link_is_followed_where_the_service_writes(host, link):
+    host.source.write_bytes(CERTIFICATE)
+    os.rename(host.root / link, host.root / "elsewhere")
+    (host.root / link).symlink_to(host.root / "elsewhere")
+    with pytest.raises(OSError, match="leads over a link"):
+        host.present()
+    assert (list(host.anchors.iterdir()), host.updates) == ([], 0)
+
+
+def test_a_pipe_in_place_of_the_certificate_stops_nobody(host):
+    os.mkfifo(host.source)
+    with pytest.raises(OSError, match="is not a file"):
+        host.present()
 
 
 def test_check_mode_foretells_and_changes_nothing(host):

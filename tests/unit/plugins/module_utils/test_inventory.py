@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,26 @@ MEANING = {
         "stack_ca_certificates[0]",
         "not on the controller",
     ),
+    "certificate in the inventory": (
+        {"variables": {"stack_ca_certificates": ["-----BEGIN CERTIFICATE-----"]}, "files": Files(is_file=lambda path: False)},
+        "stack_ca_certificates[0]",
+        "not on the controller",
+    ),
+    "two certificates of one name": (
+        {"variables": {"stack_ca_certificates": ["a/company.pem", "b/company.crt"]}},
+        "stack_ca_certificates[1]",
+        "would take the place of a/company.pem",
+    ),
+    "shared memory in words": ({"variables": {"postgres_shm_size": "some"}}, "postgres_shm_size", "is not a memory size"),
+    "logs without a size": ({"variables": {"docker_log_max_size": "0"}}, "docker_log_max_size", "is too little"),
+    "no log file": ({"variables": {"docker_log_max_file": 0}}, "docker_log_max_file", "is not above zero"),
+    "part of a disk": ({"variables": {"rabbitmq_disk_free_limit": "1.5 GB"}}, "rabbitmq_disk_free_limit", "is not a size"),
+    "unknown policy": ({"variables": {"valkey_maxmemory_policy": "lru"}}, "valkey_maxmemory_policy", "not one of the choices"),
+    "volumes that SeaweedFS cannot count": (
+        {"variables": {"seaweedfs_volume_size_limit_mb": 100_000}, "hosts": {"box": ("postgres", "valkey", "rabbitmq", "seaweedfs", "proxy", "app")}},
+        "seaweedfs_volume_size_limit_mb",
+        "is out of range",
+    ),
     "memory in words": ({"apps": [web(memory="512 megs")]}, "stack_apps[shop].processes[web].memory", "is not a memory size"),
     "too little memory": ({"variables": {"postgres_memory": "64M"}}, "postgres_memory", "too little memory"),
     "too large buffers": ({"variables": {"postgres_config": {"shared_buffers": "9GB"}}}, "postgres_config.shared_buffers", "fit into postgres_memory (512M)"),
@@ -270,6 +291,16 @@ MEANING = {
         "minio_port",
         "clashes with stack_https_port",
     ),
+    "switch at a port of the proxy beside it": (
+        {"apps": [web(switch_port=20001)], "variables": {"stack_http_port": 20001}, "base": DEV, "hosts": {**TWO_HOSTS, "edge": ("proxy",)}},
+        "stack_apps[shop].processes[web].switch_port",
+        "clashes with stack_http_port",
+    ),
+    "switch at a port of a service": (
+        {"apps": [web(switch_port=20001)], "variables": {"postgres_port": 20001}, "hosts": {"box": (*TWO_HOSTS["data"], "app"), "web": TWO_HOSTS["web"]}},
+        "stack_apps[shop].processes[web].switch_port",
+        "clashes with postgres_port",
+    ),
     "port out of range": ({"apps": [web(port=70000)]}, "stack_apps[shop].processes[web].port", "is not a port"),
     "service that others cannot reach": (
         {"hosts": {"data": TWO_HOSTS["data"], "web": TWO_HOSTS["web"]}, "host_variables": {"data": {"stack_address": "127.0.0.1"}}},
@@ -279,6 +310,14 @@ MEANING = {
     "process name twice": ({"apps": [app(processes=[WEB, {"name": "web", "command": ["x"]}])]}, "stack_apps[shop].processes[web].name", "two processes"),
     "process named like the migration": ({"apps": [app(processes=[{"name": "migrate"}])]}, "stack_apps[shop].processes[migrate].name", "the stack's own"),
     "process named like a service": ({"apps": [app(processes=[{"name": "valkey"}])]}, "stack_apps[shop].processes[valkey].name", "the stack's own"),
+    "web process named like the switch": (
+        {"apps": [web(name="switch")]},
+        "stack_apps[shop].processes[switch].name",
+        "the stack's own",
+    ),
+    "web process named like a proxy": ({"apps": [web(name="nginx")]}, "stack_apps[shop].processes[nginx].name", "the stack's own"),
+    "app named like the switch": ({"apps": [app(name="switch")]}, "stack_apps[switch].name", "is the name of a service"),
+    "app named like a proxy": ({"apps": [app(name="traefik")]}, "stack_apps[traefik].name", "is the name of a service"),
     "app named like a service": ({"apps": [app(name="postgres", database="x")]}, "stack_apps[postgres].name", "is the name of a service"),
     "route twice": (
         {"apps": [APP, app(name="second", processes=[{**WEB, "name": "site"}])]},
@@ -394,13 +433,22 @@ MEANING = {
 }
 
 
+# Nothing was given, or what is wrong is a name: its value is not shown, for a misspelt name may be that of a secret.
+NO_VALUE = re.compile(
+    "is required|is missing on|has no host|hosts|no role|unknown key|this variable is called|still contains|"
+    "is a variable that the stack gives|is one of the application's secrets"
+)
+
+
 @pytest.mark.parametrize("case", [*TYPES, *MEANING])
 def test_a_wrong_inventory_has_one_error_that_names_the_variable_and_what_is_wrong(case):
     change, variable, words = {**TYPES, **MEANING}[case]
     problems = problems_of(**change)
     assert [problem.name for problem in problems] == [variable], text_report(problems)
     assert words in problems[0].says
-    assert problems[0].allowed or problems[0].example
+    assert problems[0].allowed
+    assert problems[0].example
+    assert problems[0].value or NO_VALUE.search(problems[0].says), "a wrong value is shown"
 
 
 @pytest.mark.parametrize("hosts", [ONE_HOST, TWO_HOSTS], ids=["one host", "two hosts"])
