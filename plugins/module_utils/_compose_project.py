@@ -23,7 +23,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import (
     to_yaml,
 )
 from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result, exec_within
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
 from ansible_collections.longshore.stack.plugins.module_utils._masking import fragments
 
@@ -400,7 +400,7 @@ class Project:
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
         try:
-            return self.compose("exec", "-T", service, *command, timeout=self.spec.wait_timeout)
+            return exec_within(lambda words, seconds: self.compose("exec", "-T", service, *words, timeout=seconds), command, self.spec.wait_timeout, self.clock)
         except EngineError as error:
             if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                 raise
