@@ -8,12 +8,18 @@ import json
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-HOSTS = Path(__file__).resolve().parent.parent / "tests/hosts"
+HERE = Path(__file__).resolve().parent
+HOSTS = HERE.parent / "tests/hosts"
+# With the import mode of this project a test does not see the files beside it.
+sys.path.insert(0, str(HERE / "shared"))
+pytest.register_assert_rewrite("s3_buckets")
+S3_PORTS = {"minio": 9000, "seaweedfs": 8333}
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,30 @@ def service(host):
 
 
 @pytest.fixture
-def hardened(host):
-    """Asserts what every container of a stack has in common."""
+def role(request) -> str:
+    """What the scenario is for."""
+    return request.path.parent.parent.name
 
-    def check(container: str) -> None:
+
+@pytest.fixture
+def s3(host, service, role):
+    """Asks S3 over the container's own address, signed as a user: status code and answer."""
+    address = service(role).inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+
+    def ask(path, user="shop", secret="canary-of-the-shop", *arguments):
+        signed = f"--aws-sigv4 aws:amz:us-east-1:s3 --user {user}:{secret}" if user else ""
+        said = host.check_output(f"curl -s -w '\\n%{{http_code}}' {signed} {' '.join(arguments)} http://{address}:{S3_PORTS[role]}{path}")
+        answer, _newline, code = said.rpartition("\n")
+        return int(code), answer
+
+    return ask
+
+
+@pytest.fixture
+def hardened(host):
+    """Asserts what every container of a stack has in common. secrets_in_environment: an application was given them so on purpose."""
+
+    def check(container: str, secrets_in_environment: bool = False) -> None:
         data = json.loads(host.check_output("docker inspect %s", container))[0]
         config, limits = data["Config"], data["HostConfig"]
         assert re.fullmatch(r"\d+:\d+", config["User"])
@@ -113,7 +139,7 @@ def hardened(host):
         assert limits["Memory"] > 0
         assert limits["NanoCpus"] > 0
         assert limits["LogConfig"]["Config"]["max-size"] == "10m"
-        assert "canary" not in json.dumps(data)
+        assert secrets_in_environment or "canary" not in json.dumps(data)
 
     return check
 

@@ -174,6 +174,16 @@ def external_networks(definition: Mapping[str, Any]) -> list[str]:
     return found
 
 
+_SECRETS = re.compile(r"^secrets:\n((?: .*\n)+)", re.MULTILINE)
+_SECRET_PATH = re.compile(r"^    file: (.+)$", re.MULTILINE)
+
+
+def secret_files(text: str) -> list[str]:
+    """Paths of the secrets in a compose file that this module wrote."""
+    paths = [path for block in _SECRETS.findall(text) for path in _SECRET_PATH.findall(block)]
+    return [str(json.loads(path) if path.startswith('"') else path).replace("$$", "$") for path in paths]
+
+
 def to_yaml(value: Any) -> str:
     """Block-style YAML of plain data; text is quoted as JSON does wherever a reader might take it for something else."""
     return "\n".join(_lines(value)) + "\n"

@@ -25,8 +25,9 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import (
     to_yaml,
 )
 from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result, exec_within
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
+from ansible_collections.longshore.stack.plugins.module_utils._masking import fragments
 
 COMPOSE_FILE = "compose.yaml"
 STATE_FILE = ".longshore.json"
@@ -34,8 +35,6 @@ STATE_FILE = ".longshore.json"
 LOG_LINES = 80
 # A program in Go that gives up says why, and then what each of its threads did, which may be hundreds of lines.
 _GO_STACK = re.compile(r"^goroutine \d+ .*:\n(?:\S.*\n\t.*\n?)+\n?", re.MULTILINE)
-# Shorter parts of a secret are words of any text, and hiding them would spoil it.
-SHORTEST_FRAGMENT = 8
 # A file that this module wrote into the folder of the secrets, or began to write when it was killed.
 _SECRET_FILE = re.compile(r".+\.\d+|\.new-.+")
 
@@ -54,10 +53,7 @@ class Secret:
     gid: int = 0
 
     def fragments(self) -> set[str]:
-        """What of the value must not be shown either: its lines, and what they assign. Compose quotes a line of an env file that it cannot read."""
-        lines = (self.value or "").splitlines()
-        assigned = [line.partition("=")[2].strip("'\"") for line in lines]
-        return {text for text in (*lines, *assigned) if len(text) >= SHORTEST_FRAGMENT}
+        return fragments(self.value or "")
 
 
 @dataclass(frozen=True)
@@ -421,7 +417,7 @@ class Project:
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
         try:
-            return self.compose("exec", "-T", service, *command, timeout=self.spec.wait_timeout)
+            return exec_within(lambda words, seconds: self.compose("exec", "-T", service, *words, timeout=seconds), command, self.spec.wait_timeout, self.clock)
         except EngineError as error:
             if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                 raise

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,3 +104,26 @@ class Engine:
         if not result.ok and not missing:
             raise EngineError(f"docker {kind} inspect: {result.reason()}", result)
         return json.loads(result.stdout or "[]")
+
+
+# Between the polite signal to a command that has had its time, and the one that it cannot refuse.
+KILL_SECONDS = 5
+# What `timeout` answers for a command that it ended: coreutils 124, or 137 for the second signal; busybox what the command died of.
+_ENDED = (124, 137, 143)
+# No `timeout` in the image, or one without -k, such as that of an old busybox. Then the command has not begun.
+_NO_TIMEOUT = re.compile(r'exec: "timeout"|^timeout: (?:unrecognized|invalid) option', re.MULTILINE)
+
+
+def exec_within(execute: Callable[[list[str], float], Result], command: Sequence[str], seconds: float, clock: Callable[[], float] = time.monotonic) -> Result:
+    """Run a command in a container and end it there at its limit: to end the client alone would let it go on.
+
+    A script goes no further then; coreutils end what it had just started as well, busybox does not.
+    execute: calls the engine with the words of the command and the seconds that it may take. An image without `timeout` has the client's limit alone.
+    """
+    limit, began = math.ceil(seconds), clock()
+    result = execute(["timeout", "-k", str(KILL_SECONDS), str(limit), *command], limit + 2 * KILL_SECONDS)
+    if not result.ok and _NO_TIMEOUT.search(result.stdout + result.stderr):
+        return execute(list(command), seconds)
+    if result.rc in _ENDED and clock() - began >= limit:
+        raise EngineError(f"{command[0]} was ended after {limit} s") from subprocess.TimeoutExpired(list(command), seconds)
+    return result

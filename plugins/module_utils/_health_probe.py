@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, exec_within
 
 BODY_LIMIT = 64 * 1024
 SHOWN = 200
@@ -501,7 +501,7 @@ class ContainerChecks:
     def check_exec(self, probe: Probe, attempt: Attempt) -> str:
         name = probe.container or self.find(probe, attempt)[0]["Name"].lstrip("/")
         attempt.phase = f"{shlex.join(probe.command)} still running"
-        result = self.engine.run(["exec", name, *probe.command], timeout=attempt.left())
+        result = exec_within(lambda words, _limit: self.engine.run(["exec", name, *words], timeout=attempt.left()), probe.command, attempt.left())
         said = shorten(result.stderr.strip() or result.stdout)
         # The engine answers 1 for a container that is not there, as a command may.
         if result.stderr.startswith(("Error response from daemon", "Error: No such container", "Cannot connect to the Docker daemon")):

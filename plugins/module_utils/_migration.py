@@ -10,12 +10,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import replace
-from ansible_collections.longshore.stack.plugins.module_utils._one_off import Busy, Found, OneOff, OneOffError, keep_output, masked, secrets_of, tail
+from ansible_collections.longshore.stack.plugins.module_utils._masking import masked
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import Busy, Found, OneOff, OneOffError, keep_output, tail
+from ansible_collections.longshore.stack.plugins.module_utils._preview import previewed
 
 MARK = "---longshore-exit-status"
 # The server's own limit comes after ours, so that ours explains what happened.
@@ -204,6 +207,7 @@ class Migration:
         self.container = OneOff(engine, f"{spec.lock}-migration", what, spec.project, spec.path, spec.service, spec.release, spec.working_dir)
         self.state = State()
         self.environment: dict[str, str] = {}
+        self.secrets: list[str] = []
         self.steps = {"read": self._after_read, "upgrade": self._after_upgrade, "verify": self._after_verify, "seed": self._after_seed}
 
     def run(self, slice_seconds: float, resume: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +215,7 @@ class Migration:
         end = self.clock() + slice_seconds
         if resume:
             self.state = State(**resume)
-            self.environment = self.container.environment()
+            self._ask()
         else:
             self.state.began = self.state.started = self.clock()
             note = self._begin()
@@ -228,21 +232,22 @@ class Migration:
             elif self.clock() >= end:
                 return {"changed": False, "pending": True, "progress": self._progress(), "resume": asdict(self.state)}
 
+    def _ask(self) -> None:
+        self.environment = self.environment or self.container.environment()
+        self.secrets = self.container.secrets(self.environment)
+
     def _begin(self) -> str:
         """Start the first step; or say why there is none."""
         spec, state = self.spec, self.state
         if not os.path.isdir(spec.path):
-            if not self.check:
-                raise MigrationError(f"there is no release directory {spec.path}; it must be written before the migration")
-            state.changed = True
-            return f"the release directory {spec.path} does not exist yet, so what is pending is not known; a run would migrate"
+            raise MigrationError(f"there is no release directory {spec.path}; it must be written before the migration")
         marker = self._marker()
         if marker.get("release") == spec.release and marker.get("state") == "done":
             state.revision_after = marker.get("revision")
             if not state.changed:
                 state.revision_before = state.revision_after
             return f"release {spec.release} was migrated at {marker.get('time')}"
-        self.environment = self.environment or self.container.environment()
+        self._ask()
         for last in (False, True):
             found = self.container.find()
             if found and found.running:
@@ -289,7 +294,7 @@ class Migration:
 
     def _said(self, both: str) -> str:
         """What a user may see of the output."""
-        return masked("\n".join(line for line in both.splitlines() if not line.startswith(MARK)), secrets_of(self.environment))
+        return masked("\n".join(line for line in both.splitlines() if not line.startswith(MARK)), self.secrets)
 
     def _collect(self, rc: int) -> str:
         """Keep the output of the step that has ended, and go on to the next; or say how all of it ended."""
@@ -300,7 +305,7 @@ class Migration:
             self.state.output = tail(f"{self.state.output}\n{both}".strip())
             self._keep(step, rc, both)
         try:
-            return self.steps[step](rc, stdout)
+            return self.steps[step](rc, masked(stdout, self.secrets))
         except OneOffError as error:
             error.facts = {"rc": rc, "output": tail(both), **self._facts(), **error.facts}
             raise
@@ -385,7 +390,8 @@ class Migration:
         _stdout, both = self.container.output(self.state.container)
         self.container.remove(self.state.container)
         both = self._said(both)
-        self._keep(self.state.step, None, both)
+        if not self.check:
+            self._keep(self.state.step, None, both)
         what = shlex.join(self._command(self.state.step))
         said = tail(both, 5)
         raise MigrationError(
@@ -426,6 +432,34 @@ class Migration:
     def _keep(self, step: str, rc: int | None, text: str) -> None:
         """Add the output of a step to the file that the release keeps."""
         keep_output(self.spec.output_path, self.clock(), f"{step}: {shlex.join(self._command(step))}", rc, text)
+
+
+def foretold(
+    spec: Spec, preview: Mapping[str, Any] | None, engine: Engine, clock: Callable[[], float], slice_seconds: float, resume: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What check mode says: really read, with the new image and environment, also where the release is not written yet; or why it is not known.
+
+    preview: `spec` and `secrets` as the module release takes them, for a release that is not written.
+    """
+    if os.path.isdir(spec.path):
+        return Migration(spec, engine, True, clock).run(slice_seconds, resume)
+    image = preview["spec"]["image"]["id"] if preview else ""
+    try:
+        if not image or not engine.inspect("image", [image]):
+            return _not_known("its image is not on this host yet" if preview else f"there is no release directory {spec.path} yet")
+        with previewed(preview, spec.service) as path:
+            return Migration(replace_fields(spec, path=path), engine, True, clock).run(slice_seconds, resume)
+    except OneOffError as error:
+        return _not_known("\n".join(filter(None, [str(error), tail(error.facts.get("output", ""), 5)])))
+    except (EngineError, OSError) as error:
+        return _not_known(str(error))
+
+
+def _not_known(why: str) -> dict[str, Any]:
+    """No change is claimed, because none may come; the user is told."""
+    said = f"what is pending is not known: {why}"
+    facts = {"revision_before": None, "revision_after": None, "pending_revisions": [], "output": "", "duration": 0.0}
+    return {"changed": False, "msg": said, "warnings": [said], **facts}
 
 
 def diff_of(result: Mapping[str, Any]) -> dict[str, str]:

@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._masking import files_of, masked, secrets_of
 
 LABEL_RELEASE = "stack.longshore.migration.release"
 LABEL_STEP = "stack.longshore.migration.step"
@@ -34,31 +33,6 @@ class OneOffError(Exception):
 
 class Busy(OneOffError):
     """The container of another run came first."""
-
-
-_URL_PASSWORD = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*:)(?P<password>[^\s'\"]+)@")
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
-
-
-def secrets_of(environment: Mapping[str, str]) -> list[str]:
-    """Values of the environment that must not be shown, the longest first."""
-    found = set()
-    for name, value in environment.items():
-        if _SECRET_NAME.search(name):
-            found.add(value)
-        if "://" in value:
-            with contextlib.suppress(ValueError):
-                password = urlsplit(value).password or ""
-                found |= {password, unquote(password)}
-    # A short value is no secret, and would blacken every second word.
-    return sorted((value for value in found if len(value) >= 6), key=len, reverse=True)
-
-
-def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    text = _URL_PASSWORD.sub(r"\g<begin>***@", text)
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> str:
@@ -102,7 +76,8 @@ class OneOff:
         self.working_dir = working_dir
         # Directories of the host beside or in place of the service's, as `source:target`.
         self.mounts: list[str] = []
-        self.compose = ["compose", "--project-directory", path, "-f", os.path.join(path, "compose.yaml"), "-p", project]
+        self.compose_file = os.path.join(path, "compose.yaml")
+        self.compose = ["compose", "--project-directory", path, "-f", self.compose_file, "-p", project]
 
     def environment(self) -> dict[str, str]:
         """The environment that the service would get."""
@@ -111,6 +86,10 @@ class OneOff:
             raise OneOffError(f"{self.path}/compose.yaml has no service {self.service}; it has {', '.join(sorted(services)) or 'none'}")
         given = services[self.service].get("environment") or {}
         return {name: str(value).replace("$$", "$") for name, value in given.items() if value is not None}
+
+    def secrets(self, environment: Mapping[str, str]) -> list[str]:
+        """What must not be shown of what it says."""
+        return secrets_of(environment, files_of(self.compose_file))
 
     def find(self) -> Found | None:
         for info in self.engine.inspect("container", [self.name], timeout=60):
@@ -132,6 +111,7 @@ class OneOff:
         if "is already in use" in said:
             raise Busy(f"another {self.what} has just started in container {self.name}; run again when it has ended")
         self.remove(self.name)
+        said = masked(said, self.secrets({}))
         raise OneOffError(f"cannot start {shlex.join(command[:2])} in service {self.service}: {said}", rc=result.rc)
 
     def wait(self, container: str, seconds: float) -> int | None:
@@ -180,7 +160,7 @@ class Command:
 
     def run(self, slice_seconds: float, resume: Mapping[str, Any]) -> dict[str, Any]:
         """The result, with `pending` when the slice was too short. A command that fails or hangs is a OneOffError with its last lines."""
-        end, secrets = self.clock() + slice_seconds, secrets_of(self.container.environment())
+        end, secrets = self.clock() + slice_seconds, self.container.secrets(self.container.environment())
         began, started = resume.get("began") or self.clock(), resume.get("container") or self._start()
         rc = self.container.wait(started, max(0.1, min(end - self.clock(), began + self.timeout - self.clock())))
         said = masked(self.container.output(started)[1], secrets)

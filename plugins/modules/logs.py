@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Reads the last lines of all containers of the applications in one call, and puts them in the order in which they were written.
   - On the controller each line is printed with host, application, process and number of the replica before it.
-  - Passwords in URLs, and the values of variables of the container whose names look like a secret's, are masked.
+  - Passwords in URLs, the values of the release's secrets, and those of variables of the container whose names look like a secret's, are masked.
 author:
   - longshore contributors (@longshore)
 extends_documentation_fragment:

@@ -17,7 +17,8 @@ description:
   - The container is detached. When the connection to the host is cut, the migration goes on, and the next run of the same release waits
     for it. The next run of another release with the same O(lock) refuses while it lasts. Two never run at the same time.
   - At the end of O(timeout) the container is stopped and removed, and PostgreSQL ends the sessions that it left, see O(postgres_guard).
-  - Passwords in URLs, and the values of variables of the service whose names look like a secret's, are masked in all output.
+  - Passwords in URLs, the values of the project's secrets, and those of variables of the service whose names look like a secret's, are
+    masked in all output.
   - Needs the C(docker) command with Compose 2.20 or newer on the managed host, and C(sh) in the image.
 author:
   - longshore contributors (@longshore)
@@ -31,7 +32,7 @@ options:
   path:
     description:
       - Directory of the release with its C(compose.yaml).
-      - In check mode it may be missing; the module then says that what is pending is not known.
+      - In check mode it may be missing, see O(preview).
     type: path
     required: true
   release:
@@ -108,6 +109,36 @@ options:
         when another run has begun since, and the lease lasts on while it runs.
     type: dict
     default: {}
+  preview:
+    description:
+      - The release as it would be written to O(path), for check mode only. It is written to a directory below C(/run/longshore/look) that root
+        alone reads, for as long as the module looks, and removed again.
+      - Without it, where the image is not on the host, or where the new release cannot read the database as it is, check mode warns that
+        what is pending is not known, and claims no change.
+    type: dict
+    suboptions:
+      spec:
+        description: What the release is, see O(longshore.stack.release#module:spec).
+        type: dict
+        required: true
+      secrets:
+        description: Its secrets, see O(longshore.stack.release#module:secrets).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the secret.
+            type: str
+            required: true
+          value:
+            description: Its value.
+            type: str
+            required: true
+          uid:
+            description: Owner of its file.
+            type: int
+            required: true
   resume:
     description: What an earlier slice of the same work returned. Only the action plugin sets it.
     type: dict
@@ -187,12 +218,12 @@ duration:
 import os
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError, guard
-from ansible_collections.longshore.stack.plugins.module_utils._migration import Migration, Spec, diff_of
+from ansible_collections.longshore.stack.plugins.module_utils._masking import fragments
+from ansible_collections.longshore.stack.plugins.module_utils._migration import Migration, Spec, diff_of, foretold
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
+from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
 
 SLICE_SECONDS = 8.0
 COMMAND = {"type": "list", "elements": "str", "default": []}
@@ -213,6 +244,23 @@ ARGUMENTS = {
     "output_path": {"type": "path"},
     "marker": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
+    "preview": {
+        "type": "dict",
+        "options": {
+            "spec": {"type": "dict", "required": True},
+            "secrets": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "no_log": False,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "value": {"type": "str", "required": True, "no_log": True},
+                    "uid": {"type": "int", "required": True},
+                },
+            },
+        },
+    },
     "resume": {"type": "dict", "default": {}},
 }
 
@@ -220,7 +268,7 @@ ARGUMENTS = {
 def spec_of(params: dict) -> Spec:
     """The module's parameters as a Spec."""
     path = params["path"].rstrip("/")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items() if name not in ("resume", "lease")}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items() if name not in ("resume", "lease", "preview")}
     return Spec(**{
         **given,
         "path": path,
@@ -232,16 +280,20 @@ def spec_of(params: dict) -> Spec:
 
 
 def main():
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    module = Quiet(ARGUMENTS, supports_check_mode=True)
     params = module.params
     if params["tool"] == "command" and not params["command"]:
         module.fail_json(msg="tool: command needs command, for example command: [./bin/migrate, up]")
     if params["tool"] != "command" and (params["check_command"] or params["current_command"]):
         module.fail_json(msg="check_command and current_command are for tool: command only; alembic and django are asked in their own way")
+    preview, spec = params["preview"], spec_of(params)
+    module.no_log_values.update(*(fragments(secret["value"]) for secret in (preview or {}).get("secrets", ())))
     try:
-        if not module.check_mode:
+        if module.check_mode:
+            result = foretold(spec, preview, Engine(), time.time, SLICE_SECONDS, params["resume"])
+        else:
             guard(params["lease"], "migrate", time.time)
-        result = Migration(spec_of(params), Engine(), module.check_mode, time.time).run(SLICE_SECONDS, params["resume"])
+            result = Migration(spec, Engine(), False, time.time).run(SLICE_SECONDS, params["resume"])
     except OneOffError as error:
         module.fail_json(msg=str(error), **error.facts)
     except (EngineError, LeaseError) as error:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - The container has the image, environment, secrets and networks of the service, and goes when the command ends.
   - It is detached. When O(timeout) is over it is stopped and removed; one of the same name that a dead run left is removed first.
-  - Passwords in URLs, and the values of variables of the service whose names look like a secret's, are masked in all output.
+  - Passwords in URLs, the values of the release's secrets, and those of variables of the service whose names look like a secret's, are masked in all output.
   - Needs the C(docker) command with Compose 2.20 or newer on the managed host.
 author:
   - longshore contributors (@longshore)

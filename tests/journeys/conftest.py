@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import journey_images  # noqa: E402  # found by the line above
 from journey_fleet import Fleet  # noqa: E402
-from journey_support import FIGURES, Host, Stack, command  # noqa: E402
+from journey_support import FIGURES, Host, Stack, command, figure  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -58,6 +58,8 @@ def stack_on(suite, archive, s3):
 @pytest.fixture(scope="module")
 def trixie(images, archive):
     """A bare Debian 13 with the inventory that describes it. S3 is MinIO where this machine has its image."""
+    if not images["minio"]:
+        figure("           S3 is SeaweedFS: this machine has no image of MinIO, which nobody publishes and only the tests of the images build, where they can")
     stack = stack_on("trixie", archive, "minio" if images["minio"] else "seaweedfs")
     yield stack
     stack.host.remove()

@@ -15,6 +15,8 @@ import pytest
 from journey_support import SOAK, Stack, figure
 
 KILLS = 3
+# So many tasks a first run has at least, also one that goes on where the application is live already: the kills are drawn from all of them.
+TASKS = 55
 SEED = int(os.environ.get("JOURNEY_SEED") or time.time())
 
 
@@ -34,27 +36,30 @@ class Countdown:
         return self.left == 0
 
 
-def killed_runs(play: Callable, choice: random.Random) -> int:
-    """Runs that are killed, each further on than the one before: at every task in the whole matrix, else at some of them."""
-    seen: set[str] = set()
+def killed_runs(play: Callable, choice: random.Random, seen: set[str]) -> int:
+    """Runs that are killed, each further on than the one before: at every task in the whole matrix, else at some of them. seen: tasks that have begun."""
+    sample = sorted(choice.sample(range(2, TASKS + 1), KILLS))
     number = 0
     while SOAK or number < KILLS:
-        countdown = Countdown(seen, 1 if SOAK else choice.randint(2, 11))
+        countdown = Countdown(seen, 1 if SOAK else sample[number] - len(seen))
         run = play(f"killed run {number + 1}", kill=countdown, delay=choice.uniform(0, 2))
         if not run.killed:
             # It came to its end before its task did.
             run.succeeded()
             break
         number += 1
-        figure(f"           killed at: {countdown.hit}")
+        figure(f"           killed at: {countdown.hit} (task {len(seen)})")
     return number
 
 
 @pytest.fixture(scope="module")
 def live(bookworm) -> Stack:
     figure(f"           the moments of the kills: JOURNEY_SEED={SEED}")
-    assert killed_runs(bookworm.play, random.Random(SEED)) > 0
-    bookworm.play("the run after the killed ones").succeeded()
+    seen: set[str] = set()
+    assert killed_runs(bookworm.play, random.Random(SEED), seen) > 0
+    last = bookworm.play("the run after the killed ones").succeeded()
+    seen.update(re.findall(r"^TASK \[(.*)\] \**$", last.output, re.MULTILINE))
+    assert TASKS <= len(seen) < TASKS + 20, f"a first run has {len(seen)} tasks; mend TASKS, so that kills come everywhere"
     return bookworm
 
 

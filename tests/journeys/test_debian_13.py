@@ -295,9 +295,16 @@ def test_a_failing_migration_leaves_containers_and_data_alone(live, failed, keep
     facts.beat_ticks_once_per_period(live)
 
 
-def test_check_mode_shows_the_pending_revision(live, failed):
-    run = live.play("check mode with a pending revision", "--check", "--diff").succeeded()
+def test_check_mode_shows_the_pending_revision_of_a_version_that_was_never_prepared_and_leaves_nothing(live, failed):
+    # The archive has brought all versions to the host.
+    live.host.sh("docker image inspect longshore.test/example:1.1.1")
+    look = "ls -R /opt/prod /etc/longshore; ls -A /run/longshore/look 2>/dev/null; docker ps -aq --no-trunc; docker images -q; docker network ls -q"
+    before = live.host.sh(look)
+    with live.changed():
+        live.app["version"] = "1.1.1"
+        run = live.play("check mode with a pending revision", "--check", "--diff").succeeded()
     assert re.search(r"^- +- 0004 Prices$", run.output, re.MULTILINE), run.end
+    assert live.host.sh(look) == before
     assert live.host.sql("SELECT version_num FROM alembic_version") == "0003"
 
 

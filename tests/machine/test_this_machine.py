@@ -7,12 +7,15 @@ A second stack comes beside the first, on other ports and from a copy of the exa
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEV = "label=stack.longshore.name=dev"
 SECOND = "label=stack.longshore.name=second"
 SECOND_PORT = 8443
+# The example's own, which this inventory leaves as it is.
+TICK_SECONDS = 10
 CURL = ["curl", "-sS", "-m", "30", *(word for name in ("app.localhost:443", "docs.localhost:443", f"app.localhost:{SECOND_PORT}")
                                      for word in ("--resolve", f"{name}:127.0.0.1"))]  # fmt: skip
 # The machine's store, where the role put the stack's authority; nothing of the environment may stand in for it.
@@ -89,11 +94,16 @@ def test_an_item_is_a_row_and_the_second_read_comes_from_the_cache():
     assert "x-cache: hit" in ask(f"/items/{item['id']}", "-i").lower()
 
 
-def test_a_task_is_done_without_a_worker_and_the_periodic_one_ticks():
+def test_a_task_is_done_without_a_worker_and_the_periodic_one_runs_once_per_period():
     job = json.loads(ask("/jobs", "-H", "content-type: application/json", "-d", '{"n": 10}'))
     assert json.loads(ask(f"/jobs/{job['id']}")) == {"status": "SUCCESS", "result": 385}
-    first = json.loads(ask("/ticks"))["count"]
-    until(lambda: json.loads(ask("/ticks"))["count"] > first, 30, "another tick")
+    begin = until(lambda: (look := json.loads(ask("/ticks")))["count"] and look, 60, "a first tick")
+    end = until(lambda: (look := json.loads(ask("/ticks")))["count"] >= begin["count"] + 3 and look, 90, "more ticks")
+    first, last = (datetime.fromisoformat(look["last"]) for look in (begin, end))
+    seen = {datetime.fromisoformat(row["period"]): (row["sent"], row["ran"]) for row in json.loads(ask("/ticks/periods?limit=200"))}
+    between = sorted(moment for moment in seen if first < moment <= last)
+    assert len(between) >= 2 and {seen[moment] for moment in between} == {(1, 1)}, seen
+    assert {later - earlier for earlier, later in itertools.pairwise(between)} == {timedelta(seconds=TICK_SECONDS)}, between
 
 
 def test_a_file_comes_back_as_it_was(tmp_path):
@@ -175,8 +185,8 @@ def test_an_edit_is_live_within_two_seconds(second):
         until(lambda path=f"/edited{number}": ask(path, host=f"app.localhost:{SECOND_PORT}") == "true", 30, "the edit")
         took.append(time.monotonic() - started)
     print("edits were live after", ", ".join(f"{seconds:.1f} s" for seconds in took))
-    # The machine has other work too; what the development stack can do shows in the best.
-    assert min(took) <= 2
+    # The machine has other work too, which may hold up one of them.
+    assert statistics.median(took) <= 2
 
 
 def images(stack: str) -> set[str]:

@@ -61,6 +61,9 @@ def test_the_release_runs_and_is_marked_live(host, containers, answer, hardened)
     assert answer() == f"first {release} 18"
     assert host.check_output("readlink /opt/molecule/apps/shop/live") == f"releases/{release}"
     assert set(containers()) == {"web", "beat"}
+    for found in containers().values():
+        for data in found:
+            hardened(data["Id"], secrets_in_environment=True)
 
 
 def test_its_secrets_are_files_of_root_alone(host):
@@ -183,6 +186,24 @@ def test_static_files_go_with_their_release(host, converge):
     assert converge(shop_text="eighth").rc == 0
     kept = host.file("/opt/molecule/apps/shop/releases").listdir()
     assert sorted(host.file("/var/lib/molecule/shop/static").listdir()) == sorted(kept)
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_of_the_environment_is_in_no_output_however_much_is_asked_for_and_whatever_tells_it(host, answer, converge):
+    tells = ["sh", "-c", "echo the key is $SHOP_KEY; exit 3"]
+    foretold = converge("-vvv", "--diff", "--check", shop_text="told")
+    failed = converge("-vvv", "--diff", shop_text="told", shop_migration=tells)
+    live = converge("-vvv", "--diff", shop_text="told")
+    assert (foretold.rc, live.rc) == (0, 0) and answer().startswith("told ")
+    assert failed.rc != 0 and "the key is ***" in failed.output
+    for run in (foretold, failed, live):
+        assert "canary-of-the-shop" not in run.output
+    # The bracket keeps the command itself from being found.
+    assert host.run("grep -rl 'canary-of-the-[s]hop' /opt/molecule").stdout == ""
+    assert host.check_output("grep -rl 'the key is' /opt/molecule/apps/shop/releases") != ""
+    assert host.check_output("journalctl --no-pager | grep -c 'canary-of-the-[s]hop' || true") == "0"
 
 
 # -- canary, hooks, windows ------------------------------------------------------------------------------------------------------

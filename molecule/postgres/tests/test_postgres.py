@@ -12,7 +12,7 @@ def postgres(service):
 
 
 def ask(postgres, sql, user="shop", password="canary-of-the-shop", database="shop"):
-    return postgres(f"PGPASSWORD={password} psql -X -At -h 127.0.0.1 -U {user} -d {database} -c \"{sql}\"")
+    return postgres(f'PGPASSWORD={password} psql -X -At -h 127.0.0.1 -U {user} -d {database} -c "{sql}"')
 
 
 def test_the_container_is_hardened_and_shows_no_password(hardened, no_canary, postgres):

@@ -3,39 +3,11 @@
 
 from __future__ import annotations
 
-import pytest
+from s3_buckets import Buckets
 
 
-@pytest.fixture
-def s3(host, service):
-    """Asks S3 over the container's own address, signed as a user: status code and answer."""
-    address = service("seaweedfs").inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
-
-    def ask(path, user="shop", secret="canary-of-the-shop", *arguments):
-        signed = f"--aws-sigv4 aws:amz:us-east-1:s3 --user {user}:{secret}" if user else ""
-        said = host.check_output(f"curl -s -w '\\n%{{http_code}}' {signed} {' '.join(arguments)} http://{address}:8333{path}")
-        answer, _newline, code = said.rpartition("\n")
-        return int(code), answer
-
-    return ask
-
-
-def test_the_container_is_hardened_and_shows_no_key(hardened, no_canary, service):
-    seaweedfs = service("seaweedfs")
-    hardened(seaweedfs.container)
-    no_canary()
-    assert seaweedfs.health == "healthy"
-
-
-def test_the_application_writes_and_reads_its_bucket(s3):
-    assert s3("/shop/greeting", "shop", "canary-of-the-shop", "-X PUT -d hello")[0] == 200
-    assert s3("/shop/greeting") == (200, "hello")
-
-
-def test_nobody_gets_in_without_a_key_or_into_another_bucket(s3):
-    assert s3("/shop/greeting", user="")[0] == 403
-    assert s3("/shop/greeting", secret="wrong")[0] == 403
-    assert s3("/another", "shop", "canary-of-the-shop", "-X PUT")[0] == 403
+class TestSeaweedfs(Buckets):
+    """What any S3 does."""
 
 
 def test_only_the_gateway_that_checks_keys_is_reachable(host, service):
@@ -43,27 +15,6 @@ def test_only_the_gateway_that_checks_keys_is_reachable(host, service):
     assert host.run(f"curl -s -m 2 -o /dev/null http://{address}:8333/").rc == 0
     for port in (8888, 9333, 8080, 18888, 19333, 8181, 9101):
         assert host.run(f"curl -s -m 2 -o /dev/null http://{address}:{port}/").rc == 7, port
-
-
-def test_data_outlives_the_container(s3, service, converge, name):
-    s3("/shop/kept", "shop", "canary-of-the-shop", "-X PUT -d seven")
-    before = service("seaweedfs").id
-    assert converge(seaweedfs_memory="600M").changed(name) == 1
-    assert service("seaweedfs").id != before
-    assert converge().changed(name) == 1
-
-
-def test_what_was_kept_is_read_again(s3):
-    assert s3("/shop/kept") == (200, "seven")
-
-
-def test_a_key_changed_in_the_inventory_is_rotated(s3, converge, name):
-    assert converge(shop_key="canary-of-another-key").changed(name) == 1
-    assert s3("/shop/kept", secret="canary-of-another-key") == (200, "seven")
-    assert s3("/shop/kept")[0] == 403
-    assert converge().changed(name) == 1
-    assert s3("/shop/kept", secret="canary-of-another-key")[0] == 403
-    assert s3("/shop/kept") == (200, "seven")
 
 
 def test_a_bucket_that_was_lost_is_made_again(service, converge, name):

@@ -5,16 +5,22 @@ set -eu
 check=${1:-}
 here=$(dirname "$0")
 
-# The shell of SeaweedFS waits without end for a master that does not answer.
+# Does what it is told in the shell of SeaweedFS, which waits without end for a master that does not answer.
 weed_shell() {
-    timeout 20 weed shell -master=127.0.0.1:9333 2>/dev/null
+    echo "$1" | timeout 20 weed shell -master=127.0.0.1:9333 || {
+        status=$?
+        [ "$status" -ne 124 ] || echo "the master did not answer within 20 s" >&2
+        echo "weed shell: $1: exit status $status" >&2
+        return "$status"
+    }
 }
 
-there=$(echo s3.bucket.list | weed_shell | awk '{print $1}')
+there=$(weed_shell s3.bucket.list)
+there=$(echo "$there" | awk '{print $1}')
 while read -r bucket; do
     [ -n "$bucket" ] || continue
     if ! echo "$there" | grep -qxF "$bucket"; then
+        [ "$check" = --check ] || weed_shell "s3.bucket.create -name $bucket" >/dev/null
         echo "changed: bucket $bucket"
-        [ "$check" = --check ] || echo "s3.bucket.create -name $bucket" | weed_shell >/dev/null
     fi
 done < "$here/buckets"

@@ -201,7 +201,8 @@ class FakeDocker:
 
     def _compose(self, file, project, words, timeout):
         if words[0] == "exec":
-            answer = self.execute(words[2], words[3:])
+            assert words[3:5] == ["timeout", "-k"]  # so that it ends in the container as well
+            answer = self.execute(words[2], words[7:])
             if answer == "hangs":
                 raise subprocess.TimeoutExpired(words, timeout)
             return answer

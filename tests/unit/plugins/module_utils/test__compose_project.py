@@ -108,7 +108,7 @@ def test_a_file_that_is_reloaded_runs_the_command_and_keeps_the_container(shop):
     outcome = shop.run(files=shop.files(live=b"b"))
     assert (outcome.reloaded, outcome.actions["web"]) == (["web"], "unchanged")
     (call,) = shop.docker.said("exec")
-    assert call[-3:] == ["web", "web", "reload"]
+    assert call[-7:] == ["web", "timeout", "-k", "5", "60", "web", "reload"]
     assert not shop.run(files=shop.files(live=b"b")).changed
 
 
@@ -582,6 +582,16 @@ def test_only_one_provisioning_of_a_project_runs_at_a_time(shop):
 def test_a_failed_provisioning_names_the_service_and_its_words(shop):
     shop.docker.execute = lambda service, command: (3, "", "permission denied")
     with pytest.raises(ProjectError, match="provisioning of cache failed: permission denied"):
+        shop.run(provision=PROVISION)
+
+
+def test_a_provisioning_that_was_ended_in_its_container_names_the_limit_too(shop):
+    def ended(service, command):
+        shop.docker.now += 60
+        return (124, "", "")
+
+    shop.docker.execute = ended
+    with pytest.raises(ProjectError, match="provisioning of cache did not end within 60 s"):
         shop.run(provision=PROVISION)
 
 

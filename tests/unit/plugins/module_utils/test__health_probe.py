@@ -472,6 +472,11 @@ class TestExec:
         outcome = look(self.probe, Engine(runner=runner))
         assert (outcome.ok, outcome.latency_ms >= 200) == (True, True)
 
+    def test_a_command_ends_in_the_container_as_well(self):
+        asked = []
+        look(self.probe, Engine(runner=lambda args, **_options: asked.append(args) or Result((), 0, "PONG\n", "")))
+        assert asked == [["docker", "exec", "shop-cache-1", "timeout", "-k", "5", "5", "valkey-cli", "ping"]]
+
     def test_a_command_that_hangs_is_said(self):
         engine = engine_that({"exec": subprocess.TimeoutExpired("docker", 5)})
         assert look(self.probe, engine).reason == "no answer within 5 s (valkey-cli ping still running)"

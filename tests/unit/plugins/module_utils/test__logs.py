@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
 from ansible_collections.longshore.stack.plugins.module_utils._logs import LogsError, last_lines
 
@@ -50,6 +51,14 @@ def test_lines_of_all_processes_come_in_the_order_of_writing_and_without_secrets
         ("shop/web-2", "second"),
         ("shop/web-1", "token ***"),
     ]
+
+
+def test_what_the_secret_files_of_the_release_hold_is_masked(engine, monkeypatch, tmp_path):
+    (tmp_path / "STRIPE_SK.1").write_text("sk-canary")
+    (tmp_path / "compose.yaml").write_text(to_yaml({"services": {}, "secrets": {"STRIPE_SK": {"file": str(tmp_path / "STRIPE_SK.1")}}}))
+    monkeypatch.setitem(THERE[0]["Config"]["Labels"], "com.docker.compose.project.config_files", str(tmp_path / "compose.yaml"))
+    monkeypatch.setitem(SAID, "w1", ("2026-11-24T10:00:01.1Z charged with sk-canary\n", ""))
+    assert "charged with ***" in [text for _moment, _source, text in last_lines(engine, "s", ["shop"], "web", 100, "")]
 
 
 def test_one_process_is_read_and_only_as_much_as_was_asked_for(engine):

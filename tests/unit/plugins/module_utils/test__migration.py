@@ -6,10 +6,12 @@ import json
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from ansible_collections.longshore.stack.plugins.module_utils import _preview
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
 from ansible_collections.longshore.stack.plugins.module_utils._migration import (
     MARK,
@@ -19,6 +21,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._migration import 
     Spec,
     Status,
     diff_of,
+    foretold,
     parse_alembic,
     parse_command,
     parse_django,
@@ -315,11 +318,6 @@ class TestMigration:
         docker.applied = 3
         assert migrate(docker, release, check=True)["changed"] is False
 
-    def test_check_mode_before_the_release_is_written_says_so(self, docker, release):
-        result = migrate(docker, release.parent / "not-there", check=True)
-        assert result["changed"] is True
-        assert "does not exist yet" in result["msg"]
-
     def test_a_missing_release_is_an_error(self, docker, release):
         with pytest.raises(MigrationError, match="there is no release directory"):
             migrate(docker, release.parent / "not-there")
@@ -333,6 +331,92 @@ class TestMigration:
         diff = diff_of(migrate(docker, release, check=True))
         assert diff["before"] == "revision: b2\npending:\n  - c3 step c3\n"
         assert diff["after"] == "revision: c3\npending:\n"
+
+
+@pytest.fixture
+def look(docker, release, tmp_path, monkeypatch):
+    """Check mode for a release that was never written, on a host that has its image."""
+    root = tmp_path / "look"
+    monkeypatch.setattr(_preview, "ROOT", str(root))
+    docker.root, docker.there, docker.seen = root, ["sha256:new"], {}
+    docker._image = lambda words, _timeout: Result((), 0, json.dumps([{"Id": name} for name in docker.there if name in words]), "")
+    run = docker._run
+
+    def seen(words):
+        folder = root / "1.5.0-abc"
+        docker.seen = {entry.name: (stat.S_IMODE(entry.stat().st_mode), entry.read_text()) for entry in folder.iterdir()}
+        docker.seen["."] = (stat.S_IMODE(root.stat().st_mode), "")
+        return run(words)
+
+    docker._run = seen
+    service = {"image": "longshore/shop-web:1.5.0-abc", "profiles": ["tools"], "networks": ["backend"], "env_file": ["secret:credentials"]}
+    definition = {"services": {"web": {"image": "x"}, "migrate": service}, "networks": {"backend": {"external": True}, "edge": {"external": True}}}
+    preview = {
+        "spec": {"release": "1.5.0-abc", "definition": definition, "image": {"id": "sha256:new"}},
+        "secrets": [{"name": "credentials", "value": "DATABASE_URL='x'\nOTHER='canary-of-a-file'\n", "uid": os.getuid()}],
+    }
+    spec = spec_for(release, marker=str(tmp_path / "none" / "migration.json"))
+    spec = replace(spec, path=str(tmp_path / "none"), release="1.5.0-abc")
+    return lambda given=preview, **options: foretold(replace(spec, **options), given, Engine(runner=docker), docker.clock, 1000.0, {})
+
+
+class TestCheckModeOfAReleaseThatIsNotWritten:
+    def test_it_really_reads_with_the_new_image_and_environment_and_leaves_nothing(self, docker, look):
+        docker.applied = 2
+        result = look()
+        assert (result["changed"], result["pending_revisions"], result["revision_after"]) == (True, ["c3 step c3"], "c3")
+        assert docker.seen["."][0] == 0o700 and docker.seen["credentials"][0] == 0o400
+        assert 'image: "sha256:new"' in docker.seen["compose.yaml"][1] and "edge" not in docker.seen["compose.yaml"][1]
+        assert (docker.applied, docker.started, os.listdir(docker.root), docker.container) == (2, ["read"], [], None)
+
+    def test_a_release_that_needs_no_migration_claims_none(self, docker, look):
+        docker.applied = 3
+        assert (look()["changed"], docker.started) == (False, ["read"])
+
+    def test_what_a_killed_look_has_left_goes(self, docker, look):
+        (docker.root / "1.4.9-dead").mkdir(parents=True)
+        (docker.root / "1.4.9-dead" / "credentials").write_text("x")
+        look()
+        assert os.listdir(docker.root) == []
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [(None, "there is no release directory"), ({"spec": {"image": {"id": ""}}}, "its image is not on this host yet")],
+        ids=["nothing given", "no image"],
+    )
+    def test_where_it_cannot_look_it_says_so_and_claims_nothing(self, docker, look, given, why):
+        result = look(given)
+        assert result["changed"] is False and result["warnings"] == [result["msg"]] and why in result["msg"]
+        assert docker.started == []
+
+    def test_an_image_that_has_gone_meanwhile_is_not_known_either(self, docker, look):
+        docker.there = []
+        assert "its image is not on this host yet" in look()["msg"]
+
+    def test_a_database_that_refuses_the_new_release_is_not_known_and_nothing_is_left(self, docker, look):
+        run = docker._run
+
+        def refused(words):
+            result = run(words)
+            docker.container["says"] = f"password authentication failed; canary-of-a-file\n{MARK} 1\n\n{MARK} 0\n"
+            return result
+
+        docker._run = refused
+        result = look()
+        assert result["changed"] is False and result["msg"].endswith("alembic current exited 1\npassword authentication failed; ***")
+        assert (os.listdir(docker.root), docker.container) == ([], None)
+
+    def test_a_database_that_does_not_answer_is_not_known_at_the_limit(self, docker, look):
+        run = docker._run
+
+        def silent(words):
+            result = run(words)
+            docker.container.update(end=1e12, says="")
+            return result
+
+        docker._run = silent
+        result = look(timeout=20)
+        assert result["changed"] is False and "did not end within 20 s" in result["msg"] and docker.container is None
 
 
 class TestFailure:
@@ -359,6 +443,24 @@ class TestFailure:
         assert "connected to postgresql://app:***@db/app as ***" in text
         assert "canary" not in text + json.dumps(result)
         assert {stat.S_IMODE((release / name).stat().st_mode) for name in ("migration.log", "migration.json")} == {0o600}
+
+    @pytest.mark.parametrize("form", ["files", "env"])
+    def test_a_failing_migration_that_echoes_a_secret_of_the_release_tells_nobody(self, docker, release, form):
+        content, docker.environment = {
+            "files": ("sk-canary-4711", {"STRIPE_SK_FILE": "/run/secrets/STRIPE_SK"}),
+            "env": ("STRIPE_SK='sk-canary-4711'\n", {"STRIPE_SK": "sk-canary-4711"}),
+        }[form]
+        (release / "secret.1").write_text(content)
+        (release / "compose.yaml").write_text(f"secrets:\n  it:\n    file: {release}/secret.1\n")
+        docker.upgrade.update(rc=1, says="no such charge: sk-canary-4711")
+        with pytest.raises(MigrationError) as caught:
+            migrate(docker, release)
+        assert caught.value.facts["output"] == "no such charge: ***"
+        assert "canary" not in str(caught.value) + (release / "migration.log").read_text()
+
+    def test_a_secret_in_the_name_of_what_is_pending_is_masked(self, docker, release):
+        docker.revisions = ("a1-canary-password",)
+        assert migrate(docker, release)["pending_revisions"] == ["a1-*** step a1-***"]
 
     def test_a_question_that_fails_shows_what_the_tool_said_and_nothing_of_ours(self, docker, release):
         docker.revisions = ("a1",)

@@ -7,30 +7,9 @@ import subprocess
 
 import pytest
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
-from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff, OneOffError, masked, merge_streams, secrets_of, tail
-
-
-class TestSecrets:
-    @pytest.mark.parametrize(
-        "text",
-        ["postgresql://app:s3cret-pw@db:5432/app", "redis://:s3cret-pw@cache/0", "amqp://u:s3cret-pw/with@slash@mq", "could not reach 'pg+x://u:s3cret-pw@db'"],
-    )
-    def test_the_password_of_a_url_is_masked(self, text):
-        assert "s3cret-pw" not in masked(text)
-        assert "***@" in masked(text)
-
-    def test_text_without_a_password_stays_as_it_is(self):
-        text = "see https://docs.example.org/page: mail me@example.org, http://host:8000/path"
-        assert masked(text) == text
-
-    def test_values_of_variables_that_are_called_secret_are_masked(self):
-        secrets = secrets_of({"SECRET_KEY": "abcdef123", "DB_PASSWORD": "hunter2222", "LOG_LEVEL": "information", "API_KEY": "short"})
-        assert masked("abcdef123 hunter2222 information short", secrets) == "*** *** information short"
-
-    def test_the_password_within_a_url_of_the_environment_is_masked_where_it_stands_alone(self):
-        secrets = secrets_of({"DATABASE_URL": "postgresql://app:p%40ssw0rd@db/app?x=1"})
-        assert masked("password=p@ssw0rd p%40ssw0rd", secrets) == "password=*** ***"
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff, OneOffError, merge_streams, tail
 
 
 def test_both_streams_are_shown_in_the_order_of_writing():
@@ -48,6 +27,7 @@ class Docker:
 
     def __init__(self):
         self.now, self.seconds, self.rc, self.says = 1_800_000_000.0, 2, 0, "done with canary-password"
+        self.environment = {"DB_PASSWORD": "canary-password"}
         self.containers: dict[str, dict] = {}
         self.ran: list[list[str]] = []
 
@@ -58,7 +38,7 @@ class Docker:
         return {"inspect": self._inspect, "container": self._inspect, "wait": self._wait, "logs": self._logs}.get(words[0], self._end)(words, timeout)
 
     def _config(self):
-        return Result((), 0, json.dumps({"services": {"web": {"environment": {"DB_PASSWORD": "canary-password"}}}}), "")
+        return Result((), 0, json.dumps({"services": {"web": {"environment": self.environment}}}), "")
 
     def _run(self, words):
         name = words[words.index("--name") + 1]
@@ -116,6 +96,30 @@ def test_a_command_runs_once_and_what_it_says_is_kept_without_secrets(docker, tm
     kept = (tmp_path / "hooks.log").read_text()
     assert "announce: exit status 0\ndone with ***" in kept and "canary" not in kept
     assert (tmp_path / "hooks.log").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("form", ["files", "env"])
+def test_the_secrets_of_the_release_are_masked_in_either_form(docker, tmp_path, form):
+    if form == "files":
+        files, docker.environment = {"STRIPE_SK": "sk-canary-4711"}, {"STRIPE_SK_FILE": "/run/secrets/STRIPE_SK"}
+    else:
+        files, docker.environment = {"environment": "STRIPE_SK='sk-canary-4711'\n"}, {"STRIPE_SK": "sk-canary-4711"}
+    for name, content in files.items():
+        (tmp_path / f"{name}.1").write_text(content)
+    compose = {"services": {"web": {"image": "x"}}, "secrets": {name: {"file": str(tmp_path / f"{name}.1")} for name in files}}
+    (tmp_path / "compose.yaml").write_text(to_yaml(compose))
+    docker.rc, docker.says = 1, "no such charge: sk-canary-4711"
+    with pytest.raises(OneOffError, match=r"no such charge: \*\*\*$") as error:
+        slices(docker, tmp_path)
+    assert "canary" not in str(error.value.facts) + (tmp_path / "hooks.log").read_text()
+
+
+def test_what_compose_says_of_a_command_that_does_not_start_is_masked_too(docker, tmp_path):
+    (tmp_path / "environment.1").write_text("STRIPE_SK='sk-canary-4711'\n")
+    (tmp_path / "compose.yaml").write_text(to_yaml({"services": {}, "secrets": {"environment": {"file": str(tmp_path / "environment.1")}}}))
+    docker._run = lambda _words: Result((), 1, "", "cannot read line STRIPE_SK='sk-canary-4711'")
+    with pytest.raises(OneOffError, match=r"cannot start announce in service web: cannot read line \*\*\*"):
+        slices(docker, tmp_path)
 
 
 def test_a_long_command_says_what_it_does_meanwhile(docker, tmp_path):

@@ -20,9 +20,9 @@ def call(capsys, **arguments):
 
 def test_check_mode_on_a_bare_host_does_not_fail(capsys, tmp_path):
     answer = call(capsys, project="shop-web-1", path=str(tmp_path / "1"), _ansible_check_mode=True, _ansible_diff=True)
-    assert (answer["changed"], answer["pending_revisions"], "failed" in answer) == (True, [], False)
-    assert "does not exist yet" in answer["msg"]
-    assert answer["diff"]["before"] == "revision: None\npending:\n"
+    assert (answer["changed"], answer["pending_revisions"], "failed" in answer) == (False, [], False)
+    assert "not known: there is no release directory" in answer["msg"] and answer["msg"] in str(answer["warnings"])
+    assert answer["diff"]["before"] == answer["diff"]["after"]
 
 
 def test_a_release_that_its_marker_calls_done_is_not_touched(capsys, tmp_path):
@@ -50,7 +50,7 @@ def test_a_run_that_was_overtaken_does_not_migrate_and_one_that_was_not_keeps_it
     leases.end()
     leases.take("r2", "bob", "leased", 60)
     assert "released by bob (run r2" in call(capsys, **arguments)["msg"]
-    assert "does not exist yet" in call(capsys, **arguments, _ansible_check_mode=True)["msg"], "looking needs no lease"
+    assert "is not known" in call(capsys, **arguments, _ansible_check_mode=True)["msg"], "looking needs no lease"
 
 
 @pytest.mark.parametrize(
