@@ -298,6 +298,8 @@ def main():
         module.fail_json(msg=str(error), **error.facts)
     except (EngineError, LeaseError) as error:
         module.fail_json(msg=str(error))
+    for text in result.pop("warnings", ()):
+        module.warn(text)
     if module._diff and "pending" not in result:
         result["diff"] = diff_of(result)
     module.exit_json(**result)
