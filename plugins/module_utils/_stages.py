@@ -280,6 +280,7 @@ class Call:
         holder = self.leases.holder()
         folder = os.path.join(self.path, "releases")
         return {
+            "app": self.params["app"],
             "kept": sorted(os.listdir(folder)) if os.path.isdir(folder) else [],
             "previous": self.releases.marked(PREVIOUS),
             "history": _history.newest(self.path),
@@ -289,7 +290,7 @@ class Call:
     def recorded(self) -> dict[str, Any]:
         _history.append(self.path, self.params["record"])
         self.leases.end(self.params["lease"]["run"])
-        return {"changed": False}
+        return {"changed": False, "summary": _history.summary(self.params["record"])}
 
     def unlocked(self) -> dict[str, Any]:
         holder = self.leases.holder() if self.check else self.leases.end()

@@ -201,6 +201,11 @@ record:
   description: What O(state=recalled) found, as it was written when the release was made.
   returned: when O(state=recalled)
   type: dict
+summary:
+  description: What is live now and how long it took, for the user; empty for a run that has made nothing live.
+  returned: when O(state=recorded)
+  type: str
+  sample: "live on app1, app2, in place of 1.4.1-99887766; the switch took 0.08 s. Stages: start 6.21 s, switch 0.08 s"
 history:
   description: The newest entries of the history, the newest first.
   returned: when O(state=listed)
