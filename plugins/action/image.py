@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -34,7 +35,7 @@ class ActionModule(ActionBase):
             images = {} if self._task.delegate_to else (task_vars.get("__stack_roots") or {}).get("images") or {}
         name = str(arguments.get("name", ""))
         arguments["sent"] = self._sent(arguments, name)
-        if known := self._known(images, arguments):
+        if not boolean(arguments.get("refresh", False)) and (known := self._known(images, arguments)):
             return known
 
         def execute(resume):

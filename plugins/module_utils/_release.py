@@ -22,6 +22,8 @@ LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
 DEFAULT_USER = "10001:10001"
 LONGEST_SLUG = 80
+# In place of the hash in a release's name, in check mode, where the image is not on the host and the registry did not tell which it is.
+NOT_KNOWN = "unknown"
 # What an application says of the form of its secrets; a release keeps it.
 _FORM = ("user", "secrets_as", "env_names")
 # Whatever the image has: the first that is there answers, the last decides.
@@ -39,12 +41,12 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     it what it is, so the same inventory and image give the same release on every host, and another environment or image another one.
     """
     given = app_environment(view, app, secrets)
-    identity = image.get("digest") or image["id"]
+    identity = image.get("digest") or image["id"]  # neither where check mode cannot know it
     # What decides is what will run, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
     nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}, _Places(view, app, "")).values()]
     everywhere = app_environment(view, app, secrets, everywhere=True)
     digest = hashlib.sha256(json.dumps([identity, everywhere, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
-    release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest}"
+    release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest if identity else NOT_KNOWN}"
     name = f"longshore/{view.own('stack_name')}-{app['name']}:{release}"
     given["env"]["APP_RELEASE"] = release
     edge = f"{view.own('stack_name')}_edge"

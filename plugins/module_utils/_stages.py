@@ -165,6 +165,7 @@ class Call:
         diff = {"before_header": "live release", "after_header": self.spec["release"]}
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
+        result["identity"] = _identity(self.spec["image"])
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
     def started(self) -> dict[str, Any]:
@@ -402,13 +403,17 @@ def _alone(record: Mapping[str, Any]) -> list[str]:
     return list(record.get("alone", record.get("singletons", ())))
 
 
+def _identity(image: Mapping[str, str]) -> str:
+    """What the image is, whatever it is called: the digest of its manifest, else its id on the host that built or loaded it."""
+    return image.get("digest") or image.get("id") or ""
+
+
 def _shown(record: Mapping[str, Any]) -> str:
     """What a user sees of a release: its image and definition; values of the environment only as marks that tell one from another."""
     if not record:
         return ""
     image = record["image"]
-    identity = image.get("digest") or image.get("id") or "not known before it is there"
-    return to_yaml({"image": image["ref"], "identity": identity, **masked_environment(record["definition"])})
+    return to_yaml({"image": image["ref"], "identity": _identity(image) or "not known before it is there", **masked_environment(record["definition"])})
 
 
 # What each state does, and whether it changes something and so needs the lease.

@@ -163,6 +163,11 @@ settled:
   description: Whether the release is live and nothing is left to do.
   returned: when O(state=prepared)
   type: bool
+identity:
+  description: The digest of the release's image, or its id where it was built or loaded; empty in check mode where neither is known yet.
+  returned: when O(state=prepared)
+  type: str
+  sample: sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
 planned:
   description: By service, what a start would do.
   returned: when O(state=prepared)

@@ -22,3 +22,64 @@ def test_what_releases_or_migrates_is_given_the_whole_fleet(name):
 @pytest.mark.parametrize("name", ["history", "run", "unlock"])
 def test_a_verb_for_one_host_works_on_whichever_is_left_by_limit(name):
     assert PLAYS[name][0]["hosts"] == "app"
+
+
+@pytest.fixture
+def decides(playbook):
+    """Runs tasks on the application hosts one and two, with the variables of the role, and with results of theirs."""
+
+    def run(results, *tasks, arguments=()):
+        defaults = {"stack_image_source": "registry", "stack_name": "s", "__app_name": "shop", "results": results}
+        files = [str(COLLECTION / "roles/app" / name / "main.yml") for name in ("defaults", "vars")]
+        remember = [{"ansible.builtin.set_fact": {name: f"{{{{ results.{name}[inventory_hostname] }}}}"}} for name in results]
+        play = {"hosts": "app", "gather_facts": False, "vars": defaults, "vars_files": files, "tasks": [*remember, *tasks]}
+        inventory = {"all": {"children": {"app": {"hosts": dict.fromkeys(("one", "two"), {"ansible_connection": "local"})}}}}
+        return playbook(yaml.safe_dump(inventory), *arguments, play=yaml.safe_dump([play], sort_keys=False))
+
+    return run
+
+
+def tasks_of(name, *titles):
+    """These tasks of a file of the role, wherever they stand in it."""
+
+    def walk(tasks):
+        for task in tasks:
+            yield task
+            for block in ("block", "rescue"):
+                yield from walk(task.get(block, []))
+
+    return [task for task in walk(yaml.safe_load((COLLECTION / "roles/app/tasks" / f"{name}.yml").read_text())) if task["name"].startswith(titles)]
+
+
+def test_a_part_of_the_fleet_is_refused_unless_it_is_wanted_and_then_its_first_host_keeps_the_lease(decides):
+    tasks = [*tasks_of("fleet", "Refuse"), {"ansible.builtin.debug": {"msg": "kept by {{ __app_keeper }}"}}]
+    status, output = decides({}, *tasks)
+    assert (status, "kept by one" in output) == (0, True), output
+    status, output = decides({}, *tasks, arguments=("--limit", "two"))
+    assert (status, "--limit leaves out one" in output) == (2, True), output
+    status, output = decides({}, *tasks, arguments=("--limit", "two", "-e", "app_partial=true"))
+    assert (status, "kept by two" in output) == (0, True), output
+
+
+def prepared(**hosts):
+    return {"__app_prepared": {host: {"of": release, "identity": identity, "live": ""} for host, (release, identity) in hosts.items()}}
+
+
+def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
+    (task,) = tasks_of("release", "Refuse what is not the same")
+    task["vars"] = {"__app_image_name": "x/shop:1"}
+    status, output = decides(prepared(one=("1-a", "sha256:1"), two=("1-b", "sha256:2")), task)
+    assert status == 2 and "one: 1-a, made of sha256:1; two: 1-b, made of sha256:2" in output, output
+    assert "remove x/shop:1" in output, output
+    for other in (("1-a", "sha256:1"), ("1-unknown", "")):
+        status, output = decides(prepared(one=("1-a", "sha256:1"), two=other), task)
+        assert status == 0, output
+
+
+def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
+    (task,) = tasks_of("release", "Refuse a release outside")
+    task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
+    status, output = decides({}, task)
+    assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
+    status, output = decides({}, task, arguments=("-e", "app_outside_window=true"))
+    assert status == 0, output

@@ -66,8 +66,18 @@ def test_an_image_that_the_first_call_of_the_run_has_seen_needs_no_call_of_its_o
     for other, variables in (({"name": "shop:2"}, known), ({}, {}), ({"state_path": "/elsewhere"}, known)):
         act(image, {"name": "shop:1", "source": "registry", **other}, [{"changed": False}], variables)
         assert len(act.sent) == 1
+    act(image, {"name": "shop:1", "source": "registry", "refresh": True}, [{"changed": False}], known)
+    assert len(act.sent) == 1, "the registry may have another one under that name"
     act(image, {"name": "shop:1", "source": "registry"}, [{"changed": False}], known, delegate_to="other")
     assert len(act.sent) == 1
+
+
+def test_an_image_that_is_had_by_its_digest_needs_no_call_of_its_own_either(act):
+    record = {"name": "shop@sha256:d", "source": "registry", "ref": "shop@sha256:d", "id": "sha256:1", "digest": "sha256:d", "brought": True}
+    here = {"Id": "sha256:1", "RepoTags": [], "RepoDigests": ["shop@sha256:d"]}
+    known = {"__stack_roots": {"images": {"records": json.dumps({"shop@sha256:d": record}), "here": [here]}}}
+    assert not act(image, {"name": "shop@sha256:d", "source": "registry"}, variables=known)["changed"]
+    assert act.sent == []
 
 
 def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):

@@ -99,6 +99,13 @@ def test_where_the_image_came_from_does_not_make_another_release():
     assert release(image={**IMAGE, "ref": "longshore/shop:1.4.2"})["release"] == release()["release"]
 
 
+def test_a_release_whose_image_is_not_known_has_no_name_that_it_will_not_have_later():
+    unknown = {"ref": IMAGE["ref"], "id": "", "digest": ""}
+    assert release(image=unknown)["release"] == "1.4.2-unknown"
+    foretold = release(image={**unknown, "digest": "sha256:d"})["release"]
+    assert foretold == release(image={**IMAGE, "digest": "sha256:d"})["release"], "its digest is enough"
+
+
 def test_every_release_has_directory_project_secrets_and_a_name_for_its_image_of_its_own():
     found = release()
     name = found["release"]

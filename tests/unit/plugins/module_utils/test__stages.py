@@ -268,6 +268,7 @@ def test_prepared_writes_the_release_names_its_image_and_starts_nothing(site):
     answer = site.call("prepared", release)
     assert (answer["changed"], answer["settled"], answer["planned"]) == (True, False, {"web": "created", "beat": "created"})
     assert site.docker.images[spec["image"]["name"]] == "sha256:1"
+    assert answer["identity"] == "sha256:1"
     assert site.docker.containers == {}
     assert sorted(os.listdir(spec["path"])) == [".longshore.json", "compose.yaml", "release.json"]
     assert sorted(os.listdir(spec["secrets_path"])) == ["credentials.1", "environment.1"]
