@@ -32,7 +32,7 @@ PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
 KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
-    *("backends", "network", "own_secrets", "form", "drain", "directories", "static"),
+    *("backends", "network", "own_secrets", "form", "needs", "issued", "drain", "directories", "static"),
 )
 # States that leave alone what runs and who may change it.
 FREE = ("prepared", "recalled", "listed")
