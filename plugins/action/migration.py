@@ -22,7 +22,8 @@ class ActionModule(ActionBase):
             return self._execute_module("longshore.stack.migration", {**arguments, "resume": resume}, task_vars=task_vars)
 
         label = f"[{task_vars['inventory_hostname']}] migration of {arguments.get('lock', arguments.get('project'))}"
-        result = run_slices(execute, Display().display, label)
+        # `of` tells the result from that of another application.
+        result = {**run_slices(execute, Display().display, label), "of": arguments.get("release", "")}
         if not result.get("failed") and not self._task.check_mode and "duration" in result:
             where = " -> ".join(dict.fromkeys(str(result.get(f"revision_{when}") or "") for when in ("before", "after"))).strip(" ->")
             Display().display(f"{label}: {result['msg']}{f' ({where})' if where else ''} in {result['duration']:.1f} s")

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 HISTORY = "history.jsonl"
-# The result of a run that made its release live and came to its end; one that did not is `live, unfinished`.
+# The result of a run that made its release live and came to its end; one that did not come to it is `live, unfinished`.
 LIVE = "live"
+# For a look at all of it.
+ALL = 1_000_000
 
 
 def append(folder: str, entry: Mapping[str, Any]) -> None:
@@ -45,6 +47,31 @@ def newest(folder: str, most: int = 50) -> list[dict[str, Any]]:
         if len(entries) == most:
             break
     return entries
+
+
+def moved_on(release: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """What it means to go back to a release if the schema has moved on since it was made; nothing where it has not. entries: the newest first."""
+    migrated = [entry for entry in entries if entry.get("revision_after")]
+    then = next((entry["revision_after"] for entry in migrated if entry.get("release") == release), "")
+    now = migrated[0]["revision_after"] if migrated else ""
+    if then in ("", now):
+        return ""
+    return (
+        f"{release} was made for schema {then}; the database is at {now}. Nothing is taken back in the database. If what came after {then} removed or "
+        f"changed what {release} needs, it will fail: then deploy a version that knows {now}, or restore the database."
+    )
+
+
+def forward(release: str, entries: Sequence[Mapping[str, Any]], kept: Sequence[str]) -> str:
+    """That the release before the live one is the one that a rollback has left, if it is. entries: the newest first."""
+    last: Mapping[str, Any] = next((one for one in entries if one.get("kind") in ("deploy", "rollback") and one["result"].startswith(LIVE)), {})
+    if last.get("kind") != "rollback" or last["before"] != release:
+        return ""
+    further = [name for name in kept if name not in (release, last["release"])]
+    return (
+        f"The last rollback left {release}, and this one undoes it. To go back further instead: -e app_release=RELEASE, "
+        f"with one of {', '.join(further) or 'those that are kept, but there is no other'}."
+    )
 
 
 def by_app(listed: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -94,7 +121,7 @@ def summary(entry: Mapping[str, Any]) -> str:
     """What a run has made live, for its end; nothing of one that has not."""
     if entry.get("result") != LIVE:
         return ""
-    was = f", in place of {entry['before']}" if entry["before"] not in ("", entry["release"]) else ""
+    was = f", in place of {entry['before']}" if entry.get("before") not in (None, "", entry["release"]) else ""
     schema = f"; schema {_schema(entry)}" if _schema(entry) else ""
     switch = (entry.get("seconds") or {}).get("switch") or 0
-    return f"live on {', '.join(entry['hosts'])}{was}{schema}; the switch took {float(switch):.2f} s. Stages: {_stages(entry)}"
+    return f"live on {', '.join(entry.get('hosts') or [])}{was}{schema}; the switch took {float(switch):.2f} s. Stages: {_stages(entry)}"

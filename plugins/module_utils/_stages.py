@@ -19,6 +19,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import to
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
+from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
@@ -272,10 +273,14 @@ class Call:
             raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
         if not record:
             raise ReleaseError(f"the release {name} of {self.params['app']} is not kept here; kept are: {', '.join(kept) or 'none'}")
-        image = record["image"]
+        image, pull = record["image"], ""
         if not self.engine.inspect("image", [image["name"]]) and not self.engine.inspect("image", [image["id"]]):
-            raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, so it cannot be started")
-        return {"record": record}
+            if not image["digest"]:
+                raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, and came from no registry, so it cannot be started")
+            pull = f"{Reference.parse(image['ref']).repository}@{image['digest']}"
+        entries = _history.newest(self.path, _history.ALL) if asked != LIVE else []
+        notes = [_history.forward(name, entries, kept) if asked == PREVIOUS else "", _history.moved_on(name, entries)]
+        return {"record": record, "pull": pull, "notes": [note for note in notes if note]}
 
     def listed(self) -> dict[str, Any]:
         holder = self.leases.holder()

@@ -206,6 +206,16 @@ record:
   description: What O(state=recalled) found, as it was written when the release was made.
   returned: when O(state=recalled)
   type: dict
+pull:
+  description: What to pull before the recalled release can be prepared, because its image is not on this host any more; else empty.
+  returned: when O(state=recalled)
+  type: str
+  sample: registry.example.org/shop@sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
+notes:
+  description: What going back to the recalled release means, where it is not plain, such as a schema that has moved on. Known on the host that keeps the history.
+  returned: when O(state=recalled)
+  type: list
+  elements: str
 summary:
   description: What is live now and how long it took, for the user; empty for a run that has made nothing live.
   returned: when O(state=recorded)

@@ -83,3 +83,28 @@ def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so
     assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
     status, output = decides({}, task, arguments=("-e", "app_outside_window=true"))
     assert status == 0, output
+
+
+SHOWN = {"ansible.builtin.debug": {"msg": "outcome: {{ __app_outcome }}"}, "vars": {"__app_release": {"spec": {"release": "2-b"}}}, "run_once": True}
+
+
+def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_and_not_taken_back(decides):
+    results = prepared(one=("2-b", "sha256:1"), two=("2-b", "sha256:1"))
+    _status, output = decides(results, SHOWN)
+    assert "outcome: did not go live; what ran before still serves." in output, output
+    results["__app_prepared"]["one"]["live"] = "2-b"
+    _status, output = decides(results, SHOWN)
+    assert "outcome: is live on one, but the run did not come to its end; run again." in output, output
+    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"live": "1-a"}, "two": {"live": "2-b"}}}, SHOWN)
+    assert "outcome: is live on two, but" in output, output
+
+
+def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
+    (task,) = tasks_of("recall", "Refuse to guess")
+    wanted = {"__app_wanted": dict.fromkeys(("one", "two"), {"record": {"release": "1-a"}})}
+    split = {**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": "1-a"}}}
+    status, output = decides(split, task)
+    assert (status, "do not agree on what is live of shop: 2-b, 1-a" in output) == (2, True), output
+    for same in ((split, "-e", "app_release=1-a"), ({**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": ""}}},)):
+        status, output = decides(same[0], task, arguments=same[1:])
+        assert status == 0, output

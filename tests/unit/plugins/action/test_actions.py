@@ -142,6 +142,7 @@ def test_a_migration_says_whose_it_is_and_what_became_of_it(act):
     assert act.shown[1] == "[box] migration of s-shop: migrated (0004) in 1.5 s"
     act(migration, {"project": "s-shop-1-x", "lock": "s-shop"}, [{**done, "revision_before": "0003"}])
     assert act.shown == ["[box] migration of s-shop: migrated (0003 -> 0004) in 1.5 s"]
+    assert act(migration, {"project": "s-shop-1-x", "release": "1-x"}, [done])["of"] == "1-x"
 
 
 def test_an_image_that_was_brought_says_so_in_a_line_and_one_that_was_there_does_not(act):

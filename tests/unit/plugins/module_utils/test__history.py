@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._history import append, by_app, lines, newest, summary
+from ansible_collections.longshore.stack.plugins.module_utils._history import append, by_app, forward, lines, moved_on, newest, summary
 
 
 @pytest.fixture
@@ -96,3 +96,33 @@ def test_the_summary_says_what_is_live_where_and_how_long_the_switch_took():
     again = {**ENTRY, "before": "2-b", "revision_before": "", "revision_after": ""}
     assert summary(again).startswith("live on one, two; the switch took")
     assert summary({"result": "failed"}) == ""
+
+
+def row(release, revision="", **more):
+    return {"kind": "deploy", "release": release, "before": "", "result": "live", "revision_after": revision, **more}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([row("2-b", "0004"), row("1-a", "0003")], "1-a was made for schema 0003; the database is at 0004. Nothing is taken back in the database."),
+        ([row("9-z", "0005", result="failed"), row("2-b", "0004"), row("1-a", "0003")], "1-a was made for schema 0003; the database is at 0005."),
+        ([row("1-a", kind="rollback"), row("2-b", "0004"), row("1-a", "0003")], "1-a was made for schema 0003; the database is at 0004."),
+        ([row("2-b", "0003"), row("1-a", "0003")], ""),
+        ([row("2-b", "0004"), row("1-a")], ""),
+        ([row("2-b"), row("1-a")], ""),
+        ([], ""),
+    ],
+    ids=["moved on", "by a release that failed", "after a rollback", "the same", "not known for the release", "never migrated", "no history"],
+)
+def test_going_back_says_where_the_schema_is_if_it_has_moved_on(entries, said):
+    assert moved_on("1-a", entries).startswith(said) and bool(moved_on("1-a", entries)) == bool(said)
+
+
+def test_a_rollback_after_a_rollback_says_that_it_goes_forward_and_how_to_go_further_back():
+    entries = [{"kind": "scale", "result": "web: 2"}, row("2-b", kind="rollback", before="3-c"), row("3-c", before="2-b")]
+    assert forward("3-c", entries, ["1-a", "2-b", "3-c"]) == (
+        "The last rollback left 3-c, and this one undoes it. To go back further instead: -e app_release=RELEASE, with one of 1-a."
+    )
+    assert forward("2-b", entries[2:], ["1-a", "2-b", "3-c"]) == ""
+    assert forward("3-c", [{}], []) == ""

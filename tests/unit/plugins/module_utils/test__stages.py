@@ -495,8 +495,34 @@ def test_a_release_whose_image_is_gone_is_refused_and_one_whose_name_alone_is_go
     site.docker.images["sha256:1"] = "sha256:1"
     assert site.call("recalled", release=spec["release"])["record"]["release"] == spec["release"]
     del site.docker.images["sha256:1"]
-    with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, so it cannot be started"):
+    with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, and came from no registry"):
         site.call("recalled", release=spec["release"])
+
+
+def test_an_image_that_is_gone_and_came_from_a_registry_is_to_be_pulled_by_its_digest(site):
+    release = site.release()
+    release["spec"]["image"] |= {"ref": "registry.test:5000/shop:1", "digest": "sha256:d"}
+    site.deploy(release)
+    name = release["spec"]["release"]
+    assert site.call("recalled", release=name)["pull"] == ""
+    del site.docker.images[release["spec"]["image"]["name"]]
+    assert site.call("recalled", release=name)["pull"] == "registry.test:5000/shop@sha256:d"
+
+
+def test_going_back_says_what_it_means(site):
+    old, new = site.release(), site.release(version="2")
+    names = [made["spec"]["release"] for made in (old, new)]
+    for made, revision in ((old, "0003"), (new, "0004")):
+        site.deploy(made, until="recorded")
+        site.call("recorded", record={"kind": "deploy", "release": made["spec"]["release"], "before": "", "result": "live", "revision_after": revision})
+    (note,) = site.call("recalled")["notes"]
+    assert note.startswith(f"{names[0]} was made for schema 0003; the database is at 0004")
+    assert site.call("recalled", release="live")["notes"] == []
+    site.deploy(site.again(site.call("recalled")["record"]), until="recorded")
+    site.call("recorded", record={"kind": "rollback", "release": names[0], "before": names[1], "result": "live"})
+    (note,) = site.call("recalled")["notes"]
+    assert note.startswith(f"The last rollback left {names[1]}, and this one undoes it")
+    assert site.call("recalled", release=names[1])["notes"] == []
 
 
 def test_a_rollback_brings_image_environment_and_own_secrets_back_and_todays_credentials(site):
