@@ -298,6 +298,10 @@ class Call:
         self.leases.end(self.params["lease"]["run"])
         return {"changed": False, "summary": _history.summary(self.params["record"])}
 
+    def noted(self) -> dict[str, Any]:
+        _history.append(self.path, {"before": self.releases.marked(), "started": self.began, **self.params["record"]})
+        return {"changed": False}
+
     def unlocked(self) -> dict[str, Any]:
         holder = self.leases.holder() if self.check else self.leases.end()
         ended = "would end" if self.check else "has ended"
@@ -437,5 +441,6 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "recalled": (Call.recalled, False),
     "listed": (Call.listed, False),
     "recorded": (Call.recorded, True),
+    "noted": (Call.noted, False),
     "unlocked": (Call.unlocked, False),
 }

@@ -36,9 +36,10 @@ options:
       - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
+      - V(noted) - the O(record) of a run that had no lease, because it failed before, is added to the history.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, unlocked]
+    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
     required: true
   app:
     description: Name of the application.
@@ -87,7 +88,7 @@ options:
     type: dict
     default: {}
   record:
-    description: What the history says of the run, for O(state=recorded).
+    description: What the history says of the run, for O(state=recorded) and O(state=noted).
     type: dict
     default: {}
   replicas:
@@ -212,7 +213,7 @@ pull:
   type: str
   sample: registry.example.org/shop@sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
 notes:
-  description: What going back to the recalled release means, where it is not plain, such as a schema that has moved on. Known on the host that keeps the history.
+  description: What going back to the recalled release means, where it is not plain, such as a schema that has moved on; from the history of this host.
   returned: when O(state=recalled)
   type: list
   elements: str

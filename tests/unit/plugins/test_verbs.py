@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,12 +30,13 @@ def test_a_verb_for_one_host_works_on_whichever_is_left_by_limit(name):
 def decides(playbook):
     """Runs tasks on the application hosts one and two, with the variables of the role, and with results of theirs."""
 
-    def run(results, *tasks, arguments=()):
-        defaults = {"stack_image_source": "registry", "stack_name": "s", "__app_name": "shop", "results": results}
+    def run(results, *tasks, arguments=(), **variables):
+        defaults = {"stack_image_source": "registry", "stack_name": "s", "__app_name": "shop", "results": results, **variables}
         files = [str(COLLECTION / "roles/app" / name / "main.yml") for name in ("defaults", "vars")]
         remember = [{"ansible.builtin.set_fact": {name: f"{{{{ results.{name}[inventory_hostname] }}}}"}} for name in results]
-        play = {"hosts": "app", "gather_facts": False, "vars": defaults, "vars_files": files, "tasks": [*remember, *tasks]}
-        inventory = {"all": {"children": {"app": {"hosts": dict.fromkeys(("one", "two"), {"ansible_connection": "local"})}}}}
+        play = {"hosts": "app", "gather_facts": False, "any_errors_fatal": True, "vars": defaults, "vars_files": files, "tasks": [*remember, *tasks]}
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory = {"all": {"children": {"app": {"hosts": dict.fromkeys(("one", "two"), here)}}}}
         return playbook(yaml.safe_dump(inventory), *arguments, play=yaml.safe_dump([play], sort_keys=False))
 
     return run
@@ -108,3 +111,21 @@ def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
     for same in ((split, "-e", "app_release=1-a"), ({**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": ""}}},)):
         status, output = decides(same[0], task, arguments=same[1:])
         assert status == 0, output
+
+
+def test_what_fails_before_the_lease_is_told_to_the_history_and_to_the_hooks(decides, tmp_path):
+    (whole,) = tasks_of("release", "Have the same release")
+    fail = {"ansible.builtin.fail": {"msg": "no such image"}, "when": "inventory_hostname == 'two'"}
+    (tell,) = whole["rescue"]
+    tell["ansible.builtin.include_tasks"] = str(COLLECTION / "roles/app/tasks/unprepared.yml")
+    alarm = tmp_path / "alarm.yml"
+    alarm.write_text("- ansible.builtin.copy: {content: '{{ app_hook | to_json }}', dest: '{{ playbook_dir }}/alarm.json', mode: '0644'}\n")
+    hooks = [{"stage": "failed", "tasks": str(alarm)}, {"stage": "failed", "command": ["true"]}]
+    apps = [{"name": "shop", "image": "x/shop", "version": "9.9.9", "hooks": hooks, "processes": [{"name": "web"}]}]
+    status, output = decides({}, {**whole, "block": [fail]}, stack_apps=apps, stack_root=str(tmp_path / "opt"))
+    assert status == 2 and "shop 9.9.9 was not released; what ran before still serves.\\n[two] no such image" in output, output
+    row = json.loads((tmp_path / "opt/apps/shop/history.jsonl").read_text())
+    wanted = {"kind": "deploy", "result": "failed", "release": "", "version": "9.9.9", "hosts": ["one", "two"], "before": "", "image": "x/shop:9.9.9"}
+    assert {key: row[key] for key in wanted} == wanted and "[two] no such image" in row["message"] and row["started"] > 1_700_000_000
+    told = json.loads((tmp_path / "alarm.json").read_text())
+    assert (told["version"], told["place"], told["message"]) == ("9.9.9", "failed", row["message"])

@@ -119,7 +119,7 @@ def site(docker, haproxy, tmp_path, monkeypatch, me):
 
 
 def test_every_stage_that_changes_a_host_needs_the_lease():
-    assert set(STAGES) - set(GUARDED) == {"leased", "prepared", "recalled", "listed", "unlocked"}
+    assert set(STAGES) - set(GUARDED) == {"leased", "prepared", "recalled", "listed", "noted", "unlocked"}
 
 
 @pytest.mark.parametrize("state", GUARDED)
@@ -564,6 +564,15 @@ def test_what_became_of_a_run_is_recorded_and_its_lease_is_free_for_the_next(sit
     assert (listed["history"], listed["holder"]) == ([{"release": "1-x", "result": "failed"}], "")
     site.take_lease("r2")
     assert "run r2, stage leased" in site.call("listed")["holder"]
+
+
+def test_a_run_that_failed_before_it_had_the_lease_is_noted_and_nobody_loses_the_lease(site):
+    site.deploy(site.release())
+    site.take_lease()
+    assert site.call("noted", record={"version": "9.9.9", "result": "failed"})["changed"] is False
+    listed = site.call("listed")
+    assert listed["history"][0] == {"version": "9.9.9", "result": "failed", "before": site.release()["spec"]["release"], "started": site.docker.now}
+    assert "run r1" in listed["holder"]
 
 
 def test_a_host_without_releases_lists_none(site):
