@@ -95,7 +95,9 @@ class Call:
             raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
         # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
         alone = self.state == "taken_back" and not self.leases.holder()
-        renew = self.params["lease_seconds"] if lease.get("here") and not alone else 0
+        # No slice ends while a command collects static files, on this host or on another one.
+        collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "started" else 0
+        renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
         self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
 
     def _releases(self) -> Releases:

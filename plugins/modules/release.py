@@ -39,7 +39,8 @@ options:
       - V(noted) - the O(record) of a run that had no lease, because it failed before, is added to the history.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
+    choices:
+      [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
     required: true
   app:
     description: Name of the application.

@@ -154,6 +154,16 @@ def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
 
 
+def test_the_lease_lasts_as_long_as_commands_may_collect_static_files(site):
+    release = site.release()
+    site.deploy(release, until="started")
+    release["spec"]["static"] = [{"path": f"/static/{number}", "command": command} for number, command in enumerate((["collect"], ["collect"], []))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "_assets", lambda self: None)
+        site.call("started", release)
+    assert json.loads((site.path / "lease.json").read_text())["expires"] == site.docker.now + 60 + 2 * _stages.STATIC_SECONDS
+
+
 @pytest.mark.parametrize("state", [state for state in GUARDED if state not in FORETOLD])
 def test_check_mode_says_what_a_stage_would_do_and_does_nothing(site, state):
     answer = site.call(state, site.release(), check=True)
