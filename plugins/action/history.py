@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.longshore.stack.plugins.module_utils._history import lines
+from ansible_collections.longshore.stack.plugins.module_utils._history import by_app, lines
 
 
 class ActionModule(ActionBase):
@@ -16,7 +17,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
-        for app, listed in self._task.args["apps"].items():
-            for line in ["", *lines(app, listed, int(self._task.args.get("most", 20)))]:
+        arguments = self._task.args
+        for app, listed in by_app(arguments["listed"]).items():
+            for line in ["", *lines(app, listed, int(arguments.get("most", 20)), boolean(arguments.get("full", False)))]:
                 Display().display(line)
         return {"changed": False}

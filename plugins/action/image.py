@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -33,7 +35,7 @@ class ActionModule(ActionBase):
             images = {} if self._task.delegate_to else (task_vars.get("__stack_roots") or {}).get("images") or {}
         name = str(arguments.get("name", ""))
         arguments["sent"] = self._sent(arguments, name)
-        if known := self._known(images, arguments):
+        if not boolean(arguments.get("refresh", False)) and (known := self._known(images, arguments)):
             return known
 
         def execute(resume):
@@ -44,8 +46,12 @@ class ActionModule(ActionBase):
                 result = self._execute_module("longshore.stack.image", {**arguments, "resume": resume}, task_vars=task_vars)
             return result
 
-        label = f"[{task_vars['inventory_hostname']}] {name.rpartition('/')[2].partition(':')[0]} image"
-        return run_slices(execute, Display().display, label)
+        label = f"[{task_vars['inventory_hostname']}] {name.partition('@')[0].rpartition('/')[2].partition(':')[0]} image"
+        began = time.monotonic()
+        result = run_slices(execute, Display().display, label)
+        if result.get("changed") and not result.get("failed") and not self._task.check_mode:
+            Display().display(f"{label}: there by {result['source']} in {time.monotonic() - began:.1f} s")
+        return result
 
     @staticmethod
     def _known(images, arguments):

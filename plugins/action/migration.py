@@ -1,6 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of migration: says what the migration does and for how long."""
+"""Controller side of migration: says what the migration does, for how long, and what became of it."""
 
 from __future__ import annotations
 
@@ -22,4 +22,9 @@ class ActionModule(ActionBase):
             return self._execute_module("longshore.stack.migration", {**arguments, "resume": resume}, task_vars=task_vars)
 
         label = f"[{task_vars['inventory_hostname']}] migration of {arguments.get('lock', arguments.get('project'))}"
-        return run_slices(execute, Display().display, label)
+        # `of` tells the result from that of another application.
+        result = {**run_slices(execute, Display().display, label), "of": arguments.get("release", "")}
+        if not result.get("failed") and not self._task.check_mode and "duration" in result:
+            where = " -> ".join(dict.fromkeys(str(result.get(f"revision_{when}") or "") for when in ("before", "after"))).strip(" ->")
+            Display().display(f"{label}: {result['msg']}{f' ({where})' if where else ''} in {result['duration']:.1f} s")
+        return result

@@ -14,14 +14,18 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_
 
 # What a stage is called when it is done; the others are not worth a line.
 SAID = {
+    "prepared": "prepared in {seconds:.1f} s",
     "started": "started in {seconds:.1f} s",
+    "handed_over": "what must not run twice stopped elsewhere in {seconds:.1f} s",
     "taken_over": "took over what must not run twice in {seconds:.1f} s",
     "switched": "switched{beside} in {switch_seconds:.2f} s",
     "watched": "watched for {seconds:.0f} s, nothing failed",
-    "live": "live",
+    "live": "live in {seconds:.1f} s",
     "retired": "drained in {drain_seconds:.1f} s ({ended} requests ended by the application then, {cut} cut off), older releases retired in {seconds:.1f} s",
     "scaled": "scaled to {numbers} in {seconds:.1f} s",
     "taken_back": "taken back in {seconds:.1f} s, {live} serves",
+    "recorded": "{summary}",
+    "unlocked": "{msg}",
 }
 
 
@@ -48,10 +52,12 @@ class ActionModule(ActionBase):
             display(f"{label}: the run {holder['run']} died on this controller in its stage {holder['stage']}; this one takes over its lease")
             arguments["run"]["dead"] = holder["run"]
             result = run_slices(execute, display, label)
-        said = SAID.get(arguments.get("state"), "")
+        # Nothing is worth a line where nothing is left to do.
+        said = "" if result.get("settled") else SAID.get(arguments.get("state"), "")
         if said and not result.get("failed") and "seconds" in result and not self._task.check_mode:
             replicas = int(arguments.get("replicas") or 0)
             words = {"numbers": ", ".join(f"{number} {process}" for process, number in (result.get("numbers") or {}).items())}
             words |= {"live": result.get("live") or "nothing", "beside": f" {replicas} of each web process, beside what serves," if replicas else ""}
-            display(f"{label} {result['of']}: {said.format(**{**result, **words})}")
+            if line := said.format(**{"summary": "", **result, **words}):
+                display(f"{label}{' ' * bool(result['of'])}{result['of']}: {line}")
         return result

@@ -342,11 +342,19 @@ def failure(wanted: Wanted, plan: Plan, log: str) -> str:
     return f"{wanted.name}: " + "\n".join(reasons)
 
 
+def _pull_reason(log: str) -> str:
+    return next((lines[-1] for name, lines in phases(log) if name == "pulling" and lines), "no answer")
+
+
+def refresh_warning(wanted: Wanted, log: str) -> str:
+    """Said when the registry could not be asked whether a name leads to another image by now."""
+    return f"{wanted.name} could not be pulled anew ({_pull_reason(log)}); the image of that name that this host has is taken."
+
+
 def fallback_warning(wanted: Wanted, log: str) -> str:
     """Said when `auto` found no registry and built."""
-    reason = next((lines[-1] for name, lines in phases(log) if name == "pulling" and lines), "no answer")
     return (
-        f"{wanted.name} could not be pulled ({reason}), so {wanted.build_ref} was built from the recipe. "
+        f"{wanted.name} could not be pulled ({_pull_reason(log)}), so {wanted.build_ref} was built from the recipe. "
         f"This host stays with the recipe for {Reference.parse(wanted.name).repository} until the source is set to something else."
     )
 

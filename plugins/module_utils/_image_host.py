@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -23,6 +25,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     BUILD_HOST,
     CA_BUNDLE,
     IMAGES_FILE,
+    REGISTRY,
     Archived,
     Build,
     Facts,
@@ -44,6 +47,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     progress,
     proxy_names,
     read_records,
+    refresh_warning,
     remember,
     script,
     settled,
@@ -54,6 +58,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._job import Job
 # Of the module's options, those that make an image another one.
 DEFAULTS = {"source": AUTO, "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile"}
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+# For a question to a registry in check mode.
+ASK_SECONDS = 30
 PIP_CONFIGS = ("/etc/pip.conf", "~/.config/pip/pip.conf", "~/.pip/pip.conf")
 
 
@@ -116,16 +122,40 @@ class Slice:
 
     def run(self) -> dict[str, Any]:
         plan = decide(self.wanted, chosen(self.records, self.wanted.name), self._facts)
+        # What has a digest in its name cannot be another image by now.
+        again = bool(self.params["refresh"]) and not plan.steps and plan.source == REGISTRY and not Reference.parse(self.wanted.name).digest
+        if again:
+            plan = replace(plan, steps=(REGISTRY,))
         if not plan.steps:
             named = self._name(plan)
             result = self._there(plan.ref, plan.source, brought=named)
             return {**result, "changed": result["changed"] or named}
         if self.check:
-            result = {"changed": True, "ref": plan.ref, "id": "", "digest": "", "source": plan.source}
-            return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref, plan.ref)}
+            return self._foretold(plan)
         # Everybody who wants the same image by the same way follows the same job.
         key = hashlib.sha256(repr((plan.steps, self.wanted.name, self.wanted.build_ref, plan.ref)).encode()).hexdigest()[:16]
-        return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")))
+        return self._follow(plan, Job(os.path.join(self.host.work, "jobs", f"image-{key}")), again)
+
+    def _foretold(self, plan: Plan) -> dict[str, Any]:
+        """The result in check mode where the image is missing, or the registry may have another one by now."""
+        digest, here = self._registry_digest() if self.wanted.source == REGISTRY else "", self._facts(plan.ref)
+        if here and digest in ("", here.digest):
+            return self._there(plan.ref, plan.source, brought=False)
+        result = {"changed": True, "ref": plan.ref, "id": "", "digest": digest, "source": plan.source}
+        return {**result, "msg": plan.sentence(self.wanted), "diff": self._diff(plan.ref, f"{plan.ref} {digest}".strip())}
+
+    def _registry_digest(self) -> str:
+        """The digest that the registry has for the name, with nothing fetched; empty where the tools of this host cannot tell.
+
+        Of an image for several platforms the second tool shows each of them, but not the digest by which it is pulled.
+        """
+        if known := Reference.parse(self.wanted.name).digest:
+            return known
+        imagetools = ["buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", self.wanted.name]
+        for words, path in ((imagetools, ("digest",)), (["manifest", "inspect", "--verbose", self.wanted.name], ("Descriptor", "digest"))):
+            with contextlib.suppress(EngineError, ValueError, KeyError, TypeError):
+                return str(reduce(lambda answer, key: answer[key], path, json.loads(self.engine.must(words, timeout=ASK_SECONDS).stdout)))
+        return ""
 
     def _name(self, plan: Plan) -> bool:
         """An archive's image may be there under another name, or its name may have gone to another image since."""
@@ -152,8 +182,11 @@ class Slice:
             self.known[ref] = facts_of(answers[0], self.repository) if answers else None
         return self.known[ref]
 
-    def _follow(self, plan: Plan, job: Job) -> dict[str, Any]:
+    def _follow(self, plan: Plan, job: Job, again: bool) -> dict[str, Any]:
+        """again: the image is there, and only the registry knows whether its name leads to another one by now."""
         resumed = self.params["resume"].get("job") == job.path
+        here = self._facts(plan.ref) if again else None
+        before = self.params["resume"].get("before") or (here.id if here else "")
         if not job.running() and not (resumed and job.started()):
             need = self._need(plan)
             if need:
@@ -164,13 +197,16 @@ class Slice:
             if job.age() > self.params["timeout"]:
                 job.kill()
                 raise ImageError(f"{self.wanted.name}: not done within {self.params['timeout']} s\n{failure(self.wanted, plan, job.read('log'))}")
-            return {"changed": False, "pending": True, "progress": progress(job.read("log")), "resume": {"job": job.path}}
+            return {"changed": False, "pending": True, "progress": progress(job.read("log")), "resume": {"job": job.path, "before": before}}
         log, source, stages, rc = job.read("log"), job.read("source").strip(), job.read("stages").split(), job.rc()
         if not job.started():
             # Another run followed the same job and took its result a moment ago: look again.
             return {"changed": False, "pending": True, "progress": "done by another run"}
         self.known.clear()
         job.clear()
+        if rc != 0 and again:
+            self.warn(refresh_warning(self.wanted, log))
+            return self._there(plan.ref, plan.source, brought=False)
         if rc != 0:
             raise ImageError(failure(self.wanted, plan, log))
         if self.params["source"] == AUTO and not plan.kept and source == BUILD:
@@ -178,6 +214,9 @@ class Slice:
         ref = {BUILD: self.wanted.build_ref, ARCHIVE: plan.ref}.get(source, self.wanted.name)
         if source == BUILD:
             self.parts = [*([self.wanted.build.base] if self._makes_base() else []), *stages]
+        found = self._facts(ref)
+        if before and found and found.id == before:
+            return self._there(ref, source, brought=False)
         return {**self._there(ref, source, brought=True), "changed": True}
 
     @staticmethod

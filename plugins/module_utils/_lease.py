@@ -73,8 +73,9 @@ class Leases:
         if other and other.run not in (run, dead):
             raise LeaseError(other.sentence(self.app, now), other)
         mine = other if other and other.run == run else None
-        # From the clock, so that it grows even where the file was lost.
-        number = mine.number if mine else max(int(self._read(LEASE).get("number", 0)) + 1, int(now * 1000))
+        # From the clock, so that it grows even where the file was lost, or where another host kept the lease before.
+        seen = max(int(self._read(name).get("number", 0)) for name in (LEASE, FENCE))
+        number = mine.number if mine else max(seen + 1, int(now * 1000))
         holder = Holder(run, number, owner, stage, mine.taken if mine else now, now + seconds, process)
         self._write(LEASE, asdict(holder))
         return holder

@@ -22,6 +22,8 @@ LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
 DEFAULT_USER = "10001:10001"
 LONGEST_SLUG = 80
+# In place of the hash in a release's name, in check mode, where the image is not on the host and the registry did not tell which it is.
+NOT_KNOWN = "unknown"
 # What an application says of the form of its secrets; a release keeps it.
 _FORM = ("user", "secrets_as", "env_names")
 # Whatever the image has: the first that is there answers, the last decides.
@@ -39,12 +41,12 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     it what it is, so the same inventory and image give the same release on every host, and another environment or image another one.
     """
     given = app_environment(view, app, secrets)
-    identity = image.get("digest") or image["id"]
+    identity = image.get("digest") or image["id"]  # neither where check mode cannot know it
     # What decides is what will run, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
     nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}, _Places(view, app, "")).values()]
     everywhere = app_environment(view, app, secrets, everywhere=True)
     digest = hashlib.sha256(json.dumps([identity, everywhere, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
-    release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest}"
+    release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest if identity else NOT_KNOWN}"
     name = f"longshore/{view.own('stack_name')}-{app['name']}:{release}"
     given["env"]["APP_RELEASE"] = release
     edge = f"{view.own('stack_name')}_edge"
@@ -69,6 +71,8 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
         "network": edge,
         "own_secrets": [entry["name"] for entry in files if entry["own"]],
         "form": {name: app[name] for name in _FORM if app.get(name)},
+        "needs": list(app.get("needs") or []),
+        "issued": sorted(given["issued"]),
     }
     return _placed(view, app, record, [{key: entry[key] for key in ("name", "value", "uid")} for entry in files])
 
@@ -76,12 +80,28 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
 def recalled(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
     """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's credentials.
 
-    Those have the names and the owner that the release knows, whatever the inventory calls them now.
+    Those are for what the release needs, and have the names and the owner that it knows, whatever the inventory says and calls them now.
     """
     then = {**{name: value for name, value in app.items() if name not in _FORM}, **record["form"]}
-    files = _secret_files(then, app_environment(view, then, secrets))
+    given = app_environment(view, {**then, "needs": _still_given(app, record), "env": {}, "secrets": {}}, secrets)
+    missing = [name for name in record["issued"] if name not in given["issued"]]
+    if missing:
+        moved = "the service has moved since, into the stack or to one that is managed elsewhere"
+        raise WiringError(f"{record['release']} needs {', '.join(missing)}, which the stack does not give any more: {moved}")
+    files = _secret_files(then, {"secrets": {}, "issued": {name: given["issued"][name] for name in record["issued"]}})
     own = [{"name": name, "value": None, "uid": _uid(then) if _as_files(then) else 0} for name in record["own_secrets"]]
-    return _placed(view, app, record, [*own, *({key: entry[key] for key in ("name", "value", "uid")} for entry in files if not entry["own"])])
+    return _placed(view, app, record, [*own, *({key: entry[key] for key in ("name", "value", "uid")} for entry in files)])
+
+
+def _still_given(app: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """What a release needs of the stack; it has passwords for that only as long as the inventory gives the application the same."""
+    gone = [need for need in record["needs"] if need not in (app.get("needs") or [])]
+    if gone:
+        raise WiringError(
+            f"{record['release']} needs {', '.join(gone)}, and the inventory gives {app['name']} no such service any more; "
+            f"to go back to it, put {', '.join(gone)} into stack_apps[].needs again"
+        )
+    return list(record["needs"])
 
 
 def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: list[dict[str, Any]]) -> dict[str, Any]:

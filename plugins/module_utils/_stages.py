@@ -19,6 +19,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import to
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
+from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
@@ -32,7 +33,7 @@ PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
 KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
-    *("backends", "network", "own_secrets", "form", "drain", "directories", "static"),
+    *("backends", "network", "own_secrets", "form", "needs", "issued", "drain", "directories", "static"),
 )
 # States that leave alone what runs and who may change it.
 FREE = ("prepared", "recalled", "listed")
@@ -94,7 +95,9 @@ class Call:
             raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
         # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
         alone = self.state == "taken_back" and not self.leases.holder()
-        renew = self.params["lease_seconds"] if lease.get("here") and not alone else 0
+        # No slice ends while a command collects static files, on this host or on another one.
+        collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "started" else 0
+        renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
         self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
 
     def _releases(self) -> Releases:
@@ -165,6 +168,7 @@ class Call:
         diff = {"before_header": "live release", "after_header": self.spec["release"]}
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
+        result["identity"] = _identity(self.spec["image"])
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
     def started(self) -> dict[str, Any]:
@@ -274,15 +278,20 @@ class Call:
             raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
         if not record:
             raise ReleaseError(f"the release {name} of {self.params['app']} is not kept here; kept are: {', '.join(kept) or 'none'}")
-        image = record["image"]
+        image, pull = record["image"], ""
         if not self.engine.inspect("image", [image["name"]]) and not self.engine.inspect("image", [image["id"]]):
-            raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, so it cannot be started")
-        return {"record": record}
+            if not image["digest"]:
+                raise ReleaseError(f"the image of {name} ({image['ref']}) is not on this host any more, and came from no registry, so it cannot be started")
+            pull = f"{Reference.parse(image['ref']).repository}@{image['digest']}"
+        entries = _history.newest(self.path, _history.ALL) if asked != LIVE else []
+        notes = [_history.forward(name, entries, kept) if asked == PREVIOUS else "", _history.moved_on(name, entries)]
+        return {"record": record, "pull": pull, "notes": [note for note in notes if note]}
 
     def listed(self) -> dict[str, Any]:
         holder = self.leases.holder()
         folder = os.path.join(self.path, "releases")
         return {
+            "app": self.params["app"],
             "kept": sorted(os.listdir(folder)) if os.path.isdir(folder) else [],
             "previous": self.releases.marked(PREVIOUS),
             "history": _history.newest(self.path),
@@ -292,6 +301,10 @@ class Call:
     def recorded(self) -> dict[str, Any]:
         _history.append(self.path, self.params["record"])
         self.leases.end(self.params["lease"]["run"])
+        return {"changed": False, "summary": _history.summary(self.params["record"])}
+
+    def noted(self) -> dict[str, Any]:
+        _history.append(self.path, {"before": self.releases.marked(), "started": self.began, **self.params["record"]})
         return {"changed": False}
 
     def unlocked(self) -> dict[str, Any]:
@@ -404,13 +417,17 @@ def _alone(record: Mapping[str, Any]) -> list[str]:
     return list(record.get("alone", record.get("singletons", ())))
 
 
+def _identity(image: Mapping[str, str]) -> str:
+    """What the image is, whatever it is called: the digest of its manifest, else its id on the host that built or loaded it."""
+    return image.get("digest") or image.get("id") or ""
+
+
 def _shown(record: Mapping[str, Any]) -> str:
     """What a user sees of a release: its image and definition; values of the environment only as marks that tell one from another."""
     if not record:
         return ""
     image = record["image"]
-    identity = image.get("digest") or image.get("id") or "not known before it is there"
-    return to_yaml({"image": image["ref"], "identity": identity, **masked_environment(record["definition"])})
+    return to_yaml({"image": image["ref"], "identity": _identity(image) or "not known before it is there", **masked_environment(record["definition"])})
 
 
 # What each state does, and whether it changes something and so needs the lease.
@@ -429,5 +446,6 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "recalled": (Call.recalled, False),
     "listed": (Call.listed, False),
     "recorded": (Call.recorded, True),
+    "noted": (Call.noted, False),
     "unlocked": (Call.unlocked, False),
 }

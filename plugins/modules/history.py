@@ -16,20 +16,25 @@ author:
 extends_documentation_fragment:
   - longshore.stack.attributes
 options:
-  apps:
-    description: By application, what the state C(listed) of P(longshore.stack.release#module) returned.
-    type: dict
+  listed:
+    description: What the state C(listed) of P(longshore.stack.release#module) returned, of each application and host.
+    type: list
+    elements: dict
     required: true
   most:
     description: How many entries of each application to show, the newest first.
     type: int
     default: 20
+  full:
+    description: Show below each entry how long its stages took, and why it failed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
 - name: Show what was released
   longshore.stack.history:
-    apps: {shop: "{{ listed }}"}
+    listed: ["{{ listed }}"]
 """
 
 RETURN = r""" # """

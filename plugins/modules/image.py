@@ -33,6 +33,13 @@ options:
     type: str
     default: auto
     choices: [auto, registry, build, archive]
+  refresh:
+    description:
+      - Ask the registry although the host has an image of that name, because the tag may have been pushed again since. Only where the image comes
+        from a registry.
+      - Where the registry does not answer, the image that is there is taken, with a warning.
+    type: bool
+    default: false
   recipe:
     description:
       - Folder on the controller with a C(Dockerfile) and its files, all of them text.
@@ -138,7 +145,9 @@ id:
   type: str
   sample: sha256:cf5152b1b733a1f8a6c1e1a0e9d1fb6ecb0a7d0b3b2d9c2a5c7f3e1d0a9b8c7d
 digest:
-  description: Digest of the manifest in the registry; empty for an image that was built or loaded.
+  description:
+    - Digest of the manifest in the registry; empty for an image that was built or loaded.
+    - In check mode with O(source=registry) the registry is asked for it, by C(docker buildx) or C(docker manifest); empty where they cannot tell.
   returned: success
   type: str
   sample: sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
@@ -163,6 +172,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image_host import
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "source": {"type": "str", "default": "auto", "choices": ["auto", "registry", "build", "archive"]},
+    "refresh": {"type": "bool", "default": False},
     "recipe": {"type": "path"},
     "context": {"type": "path"},
     "dockerfile": {"type": "str", "default": "Dockerfile"},

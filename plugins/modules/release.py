@@ -36,9 +36,11 @@ options:
       - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
+      - V(noted) - the O(record) of a run that had no lease, because it failed before, is added to the history.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices: [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, unlocked]
+    choices:
+      [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
     required: true
   app:
     description: Name of the application.
@@ -87,7 +89,7 @@ options:
     type: dict
     default: {}
   record:
-    description: What the history says of the run, for O(state=recorded).
+    description: What the history says of the run, for O(state=recorded) and O(state=noted).
     type: dict
     default: {}
   replicas:
@@ -163,6 +165,11 @@ settled:
   description: Whether the release is live and nothing is left to do.
   returned: when O(state=prepared)
   type: bool
+identity:
+  description: The digest of the release's image, or its id where it was built or loaded; empty in check mode where neither is known yet.
+  returned: when O(state=prepared)
+  type: str
+  sample: sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
 planned:
   description: By service, what a start would do.
   returned: when O(state=prepared)
@@ -201,6 +208,21 @@ record:
   description: What O(state=recalled) found, as it was written when the release was made.
   returned: when O(state=recalled)
   type: dict
+pull:
+  description: What to pull before the recalled release can be prepared, because its image is not on this host any more; else empty.
+  returned: when O(state=recalled)
+  type: str
+  sample: registry.example.org/shop@sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
+notes:
+  description: What going back to the recalled release means, where it is not plain, such as a schema that has moved on; from the history of this host.
+  returned: when O(state=recalled)
+  type: list
+  elements: str
+summary:
+  description: What is live now and how long it took, for the user; empty for a run that has made nothing live.
+  returned: when O(state=recorded)
+  type: str
+  sample: "live on app1, app2, in place of 1.4.1-99887766; the switch took 0.08 s. Stages: start 6.21 s, switch 0.08 s"
 history:
   description: The newest entries of the history, the newest first.
   returned: when O(state=listed)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
-from journey_faults import FAULTS, Fault, begins, stages
+from journey_faults import FAULTS, Fault, begins, schema_back, stages
 from journey_fleet import APP, Diary, Fleet, Lookout, Tasks, footprint
 from journey_images import LAYER_KILOBYTES, new_version
 from journey_support import SOAK, Host, Run, figure, until
@@ -339,14 +339,18 @@ def test_check_mode_shows_the_image_and_names_of_variables_and_changes_nothing(f
     assert all_there() == before
 
 
+def history(fleet: Fleet) -> list[dict]:
+    return [json.loads(line) for line in fleet.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()]
+
+
 def test_the_history_says_who_released_what_and_what_became_of_it(fleet):
     run = fleet.play("history", playbook="playbooks/history.yml").succeeded()
-    rows = [json.loads(line) for line in fleet.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()]
+    rows = history(fleet)
     # Not all faults come that far.
     failed = {"failed" for run in fleet.runs if re.search(r"^TASK .*: Record the failed release", run.output, re.MULTILINE)}
     assert {row["kind"] for row in rows} == {"deploy", "rollback"} and {row["result"] for row in rows} >= {"live", *failed}
     assert fleet.live() in run.output and rows[-1]["owner"] in run.output, run.end
-    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ +deploy +1\.0\.0-\w+ +1\.0\.0-\w+ +\S+@\S+ .* live +\d", run.output), run.end
+    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ +deploy +1\.0\.0-\w+ +[0-9a-f]{12} +1\.0\.0-\w+ +\S+@\S+ .* live +\d", run.output), run.end
 
 
 def test_as_many_releases_are_kept_as_the_inventory_says(fleet):
@@ -377,6 +381,62 @@ def test_a_rollback_brings_back_image_environment_and_own_secrets_and_logs_in_wi
     until(fleet.ready, 60, what="the application to be ready")
     assert fleet.web().add("after the rotation") > 0
     assert f"rotated-in-the-journey-{SEED}" in fleet.apps["app2"].sh(f"cat /etc/longshore/secrets/prod/example/{old}/DATABASE_URL.*")
+
+
+def test_a_migration_alone_runs_once_for_the_fleet_and_leaves_what_serves(fleet):
+    old = fleet.settled()
+    schema_back(fleet)
+    with fleet.changed():
+        fleet.renew()
+        fleet.app["version"] = "1.1.1"
+        fleet.play("migrate", playbook="playbooks/migrate.yml").succeeded()
+    assert fleet.host.sql("SELECT version_num FROM alembic_version") == "0004"
+    row = history(fleet)[-1]
+    assert [row[key] for key in ("kind", "result", "revision_before", "revision_after")] == ["migrate", "migrated", "0003", "0004"]
+    assert fleet.settled() == old
+
+
+def test_a_command_runs_once_with_the_environment_of_the_live_release(fleet):
+    words = json.dumps({"app_command": ["python3", "-c", "import os; print('I am of', os.environ['APP_RELEASE'])"]})
+    run = fleet.play("run", "-e", words, playbook="playbooks/run.yml").succeeded()
+    assert run.output.count(f"I am of {fleet.live()}") == 1, run.end
+    fleet.settled()
+
+
+def test_the_logs_of_every_host_are_shown(fleet):
+    run = fleet.play("logs", "-e", "app_process=web", "-e", "app_lines=5", playbook="playbooks/logs.yml").succeeded()
+    for name in fleet.apps:
+        assert 1 <= len(re.findall(rf"\[{name}\] example/web-1: ", run.output)) <= 5, run.end
+
+
+def test_maintenance_is_shown_by_every_proxy_and_ends(fleet):
+    fleet.play("maintenance on", "-e", "maintenance=on", playbook="playbooks/maintenance.yml").succeeded()
+    answers = [web.get("/version") for web in fleet.webs()]
+    fleet.play("maintenance off", "-e", "maintenance=off", playbook="playbooks/maintenance.yml").succeeded()
+    assert [(answer.status, "retry-after" in answer.headers) for answer in answers] == [(503, True)] * 2
+    assert [web.get("/version").status for web in fleet.webs()] == [200] * 2
+
+
+def test_unlock_ends_the_lease_of_a_dead_run(fleet):
+    holder = {"run": "77", "number": 1, "owner": "ci@runner", "stage": "started", "taken": 1700000000, "expires": 99999999999}
+    fleet.apps["app1"].sh(f"echo '{json.dumps(holder)}' > {APP}/lease.json")
+    run = fleet.play("unlock", playbook="playbooks/unlock.yml").succeeded()
+    assert "the lease of ci@runner (run 77) has ended" in run.output, run.end
+    assert fleet.lease_has_ended()
+
+
+def test_more_web_containers_come_and_go_without_a_failed_request(fleet):
+    def scale(number: str) -> set[tuple[str, int]]:
+        fleet.play(f"scale to {number}", "-e", "app_process=web", "-e", f"app_replicas={number}", playbook="playbooks/scale.yml").succeeded()
+        return {(name, len([box for box in fleet.processes(name) if box.service == "web" and box.well])) for name in fleet.apps}
+
+    fleet.settled()
+    with fleet.load(rate=60, slow=1) as load:
+        more, again = scale("2"), scale("inventory")
+    figure(f"           scaled to 2 and back: {load.result.line()}")
+    assert (more, again) == ({("app1", 2), ("app2", 2)}, {("app1", 1), ("app2", 1)})
+    assert load.result.failures == [], load.result.first_failures()
+    fleet.settled()
 
 
 @pytest.mark.skipif(not SOAK, reason="thirty deploys are for the soak")

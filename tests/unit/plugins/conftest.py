@@ -253,8 +253,9 @@ def collections_path(folder: Path) -> Path:
     if COLLECTION.parts[-3:] == ("ansible_collections", "longshore", "stack"):
         return COLLECTION.parents[2]
     link = folder / "collections/ansible_collections/longshore/stack"
-    link.parent.mkdir(parents=True)
-    link.symlink_to(COLLECTION)
+    if not link.exists():
+        link.parent.mkdir(parents=True)
+        link.symlink_to(COLLECTION)
     return folder / "collections"
 
 

@@ -66,8 +66,18 @@ def test_an_image_that_the_first_call_of_the_run_has_seen_needs_no_call_of_its_o
     for other, variables in (({"name": "shop:2"}, known), ({}, {}), ({"state_path": "/elsewhere"}, known)):
         act(image, {"name": "shop:1", "source": "registry", **other}, [{"changed": False}], variables)
         assert len(act.sent) == 1
+    act(image, {"name": "shop:1", "source": "registry", "refresh": True}, [{"changed": False}], known)
+    assert len(act.sent) == 1, "the registry may have another one under that name"
     act(image, {"name": "shop:1", "source": "registry"}, [{"changed": False}], known, delegate_to="other")
     assert len(act.sent) == 1
+
+
+def test_an_image_that_is_had_by_its_digest_needs_no_call_of_its_own_either(act):
+    record = {"name": "shop@sha256:d", "source": "registry", "ref": "shop@sha256:d", "id": "sha256:1", "digest": "sha256:d", "brought": True}
+    here = {"Id": "sha256:1", "RepoTags": [], "RepoDigests": ["shop@sha256:d"]}
+    known = {"__stack_roots": {"images": {"records": json.dumps({"shop@sha256:d": record}), "here": [here]}}}
+    assert not act(image, {"name": "shop@sha256:d", "source": "registry"}, variables=known)["changed"]
+    assert act.sent == []
 
 
 def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):
@@ -84,15 +94,23 @@ def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
         act(release, {"state": state, "app": "shop"}, [dict(facts)])
         said[state] = act.shown[0].removeprefix("[box] shop 1-x: ") if act.shown else ""
     assert said == {
-        **dict.fromkeys(("leased", "prepared", "handed_over", "recorded"), ""),
+        **dict.fromkeys(("leased", "recorded"), ""),
+        "prepared": "prepared in 1.2 s",
+        "handed_over": "what must not run twice stopped elsewhere in 1.2 s",
         "started": "started in 1.2 s",
         "taken_over": "took over what must not run twice in 1.2 s",
         "switched": "switched in 0.03 s",
         "watched": "watched for 1 s, nothing failed",
-        "live": "live",
+        "live": "live in 1.2 s",
         "retired": "drained in 2.0 s (4 requests ended by the application then, 3 cut off), older releases retired in 1.2 s",
         "taken_back": "taken back in 1.2 s, 0-x serves",
     }
+    act(release, {"state": "prepared", "app": "shop"}, [{**facts, "settled": True}])
+    assert act.shown == [], "nothing is left to do"
+    act(release, {"state": "recorded", "app": "shop"}, [{**facts, "summary": "live on box"}])
+    assert act.shown == ["[box] shop 1-x: live on box"]
+    act(release, {"state": "unlocked", "app": "shop"}, [{"changed": True, "of": "", "seconds": 0.1, "msg": "the lease of ann has ended"}])
+    assert act.shown == ["[box] shop: the lease of ann has ended"]
     act(release, {"state": "switched", "app": "shop", "replicas": 1}, [dict(facts)])
     assert act.shown == ["[box] shop 1-x: switched 1 of each web process, beside what serves, in 0.03 s"]
 
@@ -117,10 +135,22 @@ def test_a_release_lives_below_the_stack_and_is_asked_slice_by_slice(act):
     assert act.sent[0]["path"] == "/elsewhere"
 
 
-def test_a_migration_that_takes_long_says_whose_it_is(act):
-    answers = [{"changed": False, "pending": True, "progress": "upgrading"}, {"changed": True}]
-    act(migration, {"project": "s-shop-1-x", "lock": "s-shop"}, answers)
+def test_a_migration_says_whose_it_is_and_what_became_of_it(act):
+    done = {"changed": True, "msg": "migrated", "revision_before": None, "revision_after": "0004", "duration": 1.5}
+    act(migration, {"project": "s-shop-1-x", "lock": "s-shop"}, [{"changed": False, "pending": True, "progress": "upgrading"}, done])
     assert act.shown[0].startswith("[box] migration of s-shop: upgrading, ")
+    assert act.shown[1] == "[box] migration of s-shop: migrated (0004) in 1.5 s"
+    act(migration, {"project": "s-shop-1-x", "lock": "s-shop"}, [{**done, "revision_before": "0003"}])
+    assert act.shown == ["[box] migration of s-shop: migrated (0003 -> 0004) in 1.5 s"]
+    assert act(migration, {"project": "s-shop-1-x", "release": "1-x"}, [done])["of"] == "1-x"
+
+
+def test_an_image_that_was_brought_says_so_in_a_line_and_one_that_was_there_does_not(act):
+    here = {"ref": "x/shop@sha256:1", "id": "sha256:2", "digest": "sha256:1", "source": "registry"}
+    act(image, {"name": "x/shop@sha256:1", "source": "registry"}, [{"changed": True, **here}])
+    assert act.shown == ["[box] shop image: there by registry in 0.0 s"]
+    act(image, {"name": "x/shop@sha256:1", "source": "registry"}, [{"changed": False, **here}])
+    assert act.shown == []
 
 
 def test_the_host_is_asked_only_for_the_secrets_that_nobody_gave(act):

@@ -34,7 +34,8 @@ case "$1 $2" in
         found= status=0
         for ref; do
             if [ -e "images/$(echo "$ref" | tr / _)" ]; then
-                found="$found${{found:+,}}{{\\"Id\\": \\"sha256:1\\", \\"RepoTags\\": [\\"$ref\\"], \\"RepoDigests\\": []}}"
+                id=$(cat "images/$(echo "$ref" | tr / _)")
+                found="$found${{found:+,}}{{\\"Id\\": \\"${{id:-sha256:1}}\\", \\"RepoTags\\": [\\"$ref\\"], \\"RepoDigests\\": []}}"
             else
                 echo "No such image: $ref" >&2
                 status=1
@@ -42,7 +43,8 @@ case "$1 $2" in
         done
         echo "[$found]"
         exit $status ;;
-    "pull "*) [ -e registry ] || {{ echo "no such host" >&2; exit 1; }}; touch "images/$(echo "$2" | tr / _)" ;;
+    "pull "*) [ -e registry ] || {{ echo "no such host" >&2; exit 1; }}; cat registry > "images/$(echo "$2" | tr / _)" ;;
+    "buildx "*|"manifest "*) cat "$1" || {{ echo "unknown command: docker $1" >&2; exit 1; }} ;;
     "build "*)
         while [ -e slow ]; do sleep 0.1; done
         cat > context.tar
@@ -67,7 +69,7 @@ class World:
 
     def params(self, **changes):
         return {"name": "valkey/valkey:8.1.4", "source": "auto", "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile", "timeout": 60,
-                "state_path": str(self.path / "opt" / "images.json"), "sent": SENT, "resume": {}, **changes}  # fmt: skip
+                "refresh": False, "state_path": str(self.path / "opt" / "images.json"), "sent": SENT, "resume": {}, **changes}  # fmt: skip
 
     def slice(self, check=False, host=None, **changes):
         return Slice(self.params(**changes), check, Engine(), self.warnings.append, host or self.host, {"GOPROXY": "https://go.example.org"}).run()
@@ -151,6 +153,65 @@ def test_check_mode_neither_builds_nor_pulls_nor_writes(world):
     assert not world.calls("pull")
     assert not (world.path / "opt").exists()
     assert not (world.path / "work").exists()
+
+
+def test_a_tag_that_was_pushed_again_is_noticed_where_that_is_asked_for(world):
+    (world.path / "registry").write_text("sha256:first")
+    assert world.slice(source="registry")["id"] == "sha256:first"
+    same = world.slice(source="registry", refresh=True)
+    assert (same["id"], same["changed"], world.warnings) == ("sha256:first", False, [])
+    (world.path / "registry").write_text("sha256:second")
+    assert world.slice(source="registry")["id"] == "sha256:first"
+    other = world.slice(source="registry", refresh=True)
+    assert (other["id"], other["changed"]) == ("sha256:second", True)
+    pulls = len(world.calls("pull"))
+    pinned = "valkey/valkey@sha256:" + "0" * 64
+    (world.path / "images" / pinned.replace("/", "_")).touch()
+    world.slice(source="registry", refresh=True, name=pinned)
+    assert len(world.calls("pull")) == pulls, "a digest cannot lead elsewhere"
+
+
+def test_while_the_registry_is_down_the_image_that_is_there_is_taken_with_a_warning(world):
+    (world.path / "registry").write_text("sha256:first")
+    world.slice(source="registry")
+    (world.path / "registry").unlink()
+    result = world.slice(source="registry", refresh=True)
+    assert (result["id"], result["changed"]) == ("sha256:first", False)
+    assert world.warnings == ["valkey/valkey:8.1.4 could not be pulled anew (no such host); the image of that name that this host has is taken."]
+
+
+@pytest.mark.parametrize(
+    ("tool", "said", "digest"),
+    [
+        ("buildx", {"digest": "sha256:d", "mediaType": "an index"}, "sha256:d"),
+        ("manifest", {"Ref": "x", "Descriptor": {"digest": "sha256:d"}}, "sha256:d"),
+        ("manifest", [{"Descriptor": {"digest": "sha256:of-one-platform"}}, {"Descriptor": {"digest": "sha256:of-another"}}], ""),
+    ],
+    ids=["imagetools", "manifest", "an image for several platforms"],
+)
+def test_check_mode_asks_the_registry_for_the_digest_of_an_image_that_is_missing(world, tool, said, digest):
+    (world.path / tool).write_text(json.dumps(said))
+    result = world.slice(check=True, source="registry")
+    assert (result["changed"], result["id"], result["digest"]) == (True, "", digest)
+    assert digest in result["diff"]["after"]
+    assert not world.calls("pull")
+
+
+def test_check_mode_knows_no_digest_where_no_tool_can_tell_and_needs_none_where_the_name_has_it(world):
+    assert world.slice(check=True, source="registry")["digest"] == ""
+    pinned = "sha256:" + "0" * 64
+    (world.path / "calls").unlink()
+    assert world.slice(check=True, source="registry", name=f"valkey/valkey@{pinned}")["digest"] == pinned
+    assert not world.calls("buildx")
+
+
+def test_check_mode_foretells_that_a_tag_was_pushed_again(world):
+    (world.path / "registry").write_text("sha256:first")
+    world.slice(source="registry")
+    assert world.slice(check=True, source="registry", refresh=True)["changed"] is False
+    (world.path / "buildx").write_text('{"digest": "sha256:new"}')
+    foretold = world.slice(check=True, source="registry", refresh=True)
+    assert (foretold["changed"], foretold["id"], foretold["digest"]) == (True, "", "sha256:new")
 
 
 def test_the_diff_shows_the_image_before_and_after(world):

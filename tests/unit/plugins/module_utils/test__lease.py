@@ -128,6 +128,13 @@ def test_the_number_grows_also_when_the_clock_is_set_back(keeper):
     assert keeper.leases.take("r2", "bob", "leased", 60).number > first
 
 
+def test_a_host_that_keeps_the_lease_for_the_first_time_goes_on_from_the_number_that_it_has_seen(keeper, other):
+    taken = keeper.leases.take("r1", "ann@laptop", "leased", 60)
+    other.leases.guard("r1", taken.number, "started")
+    Host.now -= 3600
+    assert other.leases.take("r2", "bob@runner", "leased", 60).number > taken.number
+
+
 def test_a_broken_fence_keeps_nobody_out(keeper):
     number = keeper.leases.take("r1", "ann", "leased", 60).number
     (keeper.path / "fence.json").write_text("{")

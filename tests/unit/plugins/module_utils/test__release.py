@@ -99,6 +99,13 @@ def test_where_the_image_came_from_does_not_make_another_release():
     assert release(image={**IMAGE, "ref": "longshore/shop:1.4.2"})["release"] == release()["release"]
 
 
+def test_a_release_whose_image_is_not_known_has_no_name_that_it_will_not_have_later():
+    unknown = {"ref": IMAGE["ref"], "id": "", "digest": ""}
+    assert release(image=unknown)["release"] == "1.4.2-unknown"
+    foretold = release(image={**unknown, "digest": "sha256:d"})["release"]
+    assert foretold == release(image={**IMAGE, "digest": "sha256:d"})["release"], "its digest is enough"
+
+
 def test_every_release_has_directory_project_secrets_and_a_name_for_its_image_of_its_own():
     found = release()
     name = found["release"]
@@ -256,6 +263,27 @@ def test_an_earlier_release_knows_its_secrets_by_the_names_and_in_the_form_that_
     again = recalled(seen(APP), {**APP, "env_names": {"DATABASE_PASSWORD": "PW"}}, record, SECRETS)
     assert [(entry["name"], entry["uid"]) for entry in again["secrets"]] == [("SECRET_KEY", 1234), ("DATABASE_PASSWORD", 1234), ("DB", 1234)]
     assert {entry["name"] for entry in again["secrets"]} == set(record["definition"]["services"]["web"]["secrets"])
+
+
+@pytest.mark.parametrize("how", ["env", "files"])
+def test_an_earlier_release_is_given_what_it_needs_although_the_inventory_has_changed(how):
+    record = release(secrets_as=how)
+    changes = {"env": {"DATABASE_URL": "postgresql://in.the.open"}, "secrets": {"DATABASE_PASSWORD": "", "NEW": ""}, "needs": ["postgres", "valkey"]}
+    app = {**APP, "secrets_as": how, **changes}
+    again = recalled(seen(app, groups={name: ["box"] for name in ("postgres", "valkey", "app")}), app, record, {**SECRETS, "valkey_shop": "other"})
+    then = made(secrets_as=how)["secrets"]
+    assert [{**entry, "value": None if entry["name"] in record["own_secrets"] else entry["value"]} for entry in then] == again["secrets"]
+
+
+def test_an_earlier_release_that_cannot_be_given_what_it_needs_is_refused_with_what_that_is():
+    record = release()
+    app = {**APP, "needs": []}
+    with pytest.raises(WiringError, match=r"1\.4\.2-\w+ needs postgres, and the inventory gives shop no such service any more; to go back to it, put postgres"):
+        recalled(seen(app), app, record, {"app_shop_SECRET_KEY": "key"})
+    variables = {"stack_name": "s", "stack_apps": [APP], "postgres_external_url": "postgresql://managed", **ROOTS}
+    elsewhere = View("box", {"app": ["box"]}, lambda _host, name, default=None: variables.get(name, default))
+    with pytest.raises(WiringError, match="needs DATABASE_PASSWORD, which the stack does not give any more: the service has moved since"):
+        recalled(elsewhere, APP, record, SECRETS)
 
 
 # What `docker compose config` shows for each of these lines is the value, byte for byte (tried with Compose 5).

@@ -119,7 +119,7 @@ def site(docker, haproxy, tmp_path, monkeypatch, me):
 
 
 def test_every_stage_that_changes_a_host_needs_the_lease():
-    assert set(STAGES) - set(GUARDED) == {"leased", "prepared", "recalled", "listed", "unlocked"}
+    assert set(STAGES) - set(GUARDED) == {"leased", "prepared", "recalled", "listed", "noted", "unlocked"}
 
 
 @pytest.mark.parametrize("state", GUARDED)
@@ -152,6 +152,16 @@ def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     site.call("switched", release, lease_seconds=500)
     lease = json.loads((site.path / "lease.json").read_text())
     assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
+
+
+def test_the_lease_lasts_as_long_as_commands_may_collect_static_files(site):
+    release = site.release()
+    site.deploy(release, until="started")
+    release["spec"]["static"] = [{"path": f"/static/{number}", "command": command} for number, command in enumerate((["collect"], ["collect"], []))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "_assets", lambda self: None)
+        site.call("started", release)
+    assert json.loads((site.path / "lease.json").read_text())["expires"] == site.docker.now + 60 + 2 * _stages.STATIC_SECONDS
 
 
 @pytest.mark.parametrize("state", [state for state in GUARDED if state not in FORETOLD])
@@ -268,6 +278,7 @@ def test_prepared_writes_the_release_names_its_image_and_starts_nothing(site):
     answer = site.call("prepared", release)
     assert (answer["changed"], answer["settled"], answer["planned"]) == (True, False, {"web": "created", "beat": "created"})
     assert site.docker.images[spec["image"]["name"]] == "sha256:1"
+    assert answer["identity"] == "sha256:1"
     assert site.docker.containers == {}
     assert sorted(os.listdir(spec["path"])) == [".longshore.json", "compose.yaml", "release.json"]
     assert sorted(os.listdir(spec["secrets_path"])) == ["credentials.1", "environment.1"]
@@ -494,8 +505,34 @@ def test_a_release_whose_image_is_gone_is_refused_and_one_whose_name_alone_is_go
     site.docker.images["sha256:1"] = "sha256:1"
     assert site.call("recalled", release=spec["release"])["record"]["release"] == spec["release"]
     del site.docker.images["sha256:1"]
-    with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, so it cannot be started"):
+    with pytest.raises(ReleaseError, match=rf"the image of {spec['release']} \(shop:1\) is not on this host any more, and came from no registry"):
         site.call("recalled", release=spec["release"])
+
+
+def test_an_image_that_is_gone_and_came_from_a_registry_is_to_be_pulled_by_its_digest(site):
+    release = site.release()
+    release["spec"]["image"] |= {"ref": "registry.test:5000/shop:1", "digest": "sha256:d"}
+    site.deploy(release)
+    name = release["spec"]["release"]
+    assert site.call("recalled", release=name)["pull"] == ""
+    del site.docker.images[release["spec"]["image"]["name"]]
+    assert site.call("recalled", release=name)["pull"] == "registry.test:5000/shop@sha256:d"
+
+
+def test_going_back_says_what_it_means(site):
+    old, new = site.release(), site.release(version="2")
+    names = [made["spec"]["release"] for made in (old, new)]
+    for made, revision in ((old, "0003"), (new, "0004")):
+        site.deploy(made, until="recorded")
+        site.call("recorded", record={"kind": "deploy", "release": made["spec"]["release"], "before": "", "result": "live", "revision_after": revision})
+    (note,) = site.call("recalled")["notes"]
+    assert note.startswith(f"{names[0]} was made for schema 0003; the database is at 0004")
+    assert site.call("recalled", release="live")["notes"] == []
+    site.deploy(site.again(site.call("recalled")["record"]), until="recorded")
+    site.call("recorded", record={"kind": "rollback", "release": names[0], "before": names[1], "result": "live"})
+    (note,) = site.call("recalled")["notes"]
+    assert note.startswith(f"The last rollback left {names[1]}, and this one undoes it")
+    assert site.call("recalled", release=names[1])["notes"] == []
 
 
 def test_a_rollback_brings_image_environment_and_own_secrets_back_and_todays_credentials(site):
@@ -537,6 +574,15 @@ def test_what_became_of_a_run_is_recorded_and_its_lease_is_free_for_the_next(sit
     assert (listed["history"], listed["holder"]) == ([{"release": "1-x", "result": "failed"}], "")
     site.take_lease("r2")
     assert "run r2, stage leased" in site.call("listed")["holder"]
+
+
+def test_a_run_that_failed_before_it_had_the_lease_is_noted_and_nobody_loses_the_lease(site):
+    site.deploy(site.release())
+    site.take_lease()
+    assert site.call("noted", record={"version": "9.9.9", "result": "failed"})["changed"] is False
+    listed = site.call("listed")
+    assert listed["history"][0] == {"version": "9.9.9", "result": "failed", "before": site.release()["spec"]["release"], "started": site.docker.now}
+    assert "run r1" in listed["holder"]
 
 
 def test_a_host_without_releases_lists_none(site):

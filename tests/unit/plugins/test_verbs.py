@@ -1,0 +1,131 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the playbooks and the tasks of the role app decide before they touch a host."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+COLLECTION = Path(__file__).parents[3]
+PLAYS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((COLLECTION / "playbooks").glob("*.yml"))}
+
+
+@pytest.mark.parametrize("name", [name for name, plays in PLAYS.items() if "longshore.stack.app" in str(plays)])
+def test_what_releases_or_migrates_is_given_the_whole_fleet(name):
+    plays = [play for play in PLAYS[name] if "longshore.stack.app" in str(play)]
+    assert [play["hosts"] for play in plays] == ["app"]
+
+
+@pytest.mark.parametrize("name", ["history", "run", "unlock"])
+def test_a_verb_for_one_host_works_on_whichever_is_left_by_limit(name):
+    assert PLAYS[name][0]["hosts"] == "app"
+
+
+@pytest.fixture
+def decides(playbook):
+    """Runs tasks on the application hosts one and two, with the variables of the role, and with results of theirs."""
+
+    def run(results, *tasks, arguments=(), **variables):
+        defaults = {"stack_image_source": "registry", "stack_name": "s", "__app_name": "shop", "results": results, **variables}
+        files = [str(COLLECTION / "roles/app" / name / "main.yml") for name in ("defaults", "vars")]
+        remember = [{"ansible.builtin.set_fact": {name: f"{{{{ results.{name}[inventory_hostname] }}}}"}} for name in results]
+        play = {"hosts": "app", "gather_facts": False, "any_errors_fatal": True, "vars": defaults, "vars_files": files, "tasks": [*remember, *tasks]}
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory = {"all": {"children": {"app": {"hosts": dict.fromkeys(("one", "two"), here)}}}}
+        return playbook(yaml.safe_dump(inventory), *arguments, play=yaml.safe_dump([play], sort_keys=False))
+
+    return run
+
+
+def tasks_of(name, *titles):
+    """These tasks of a file of the role, wherever they stand in it."""
+
+    def walk(tasks):
+        for task in tasks:
+            yield task
+            for block in ("block", "rescue"):
+                yield from walk(task.get(block, []))
+
+    return [task for task in walk(yaml.safe_load((COLLECTION / "roles/app/tasks" / f"{name}.yml").read_text())) if task["name"].startswith(titles)]
+
+
+def test_a_part_of_the_fleet_is_refused_unless_it_is_wanted_and_then_its_first_host_keeps_the_lease(decides):
+    tasks = [*tasks_of("fleet", "Refuse"), {"ansible.builtin.debug": {"msg": "kept by {{ __app_keeper }}"}}]
+    status, output = decides({}, *tasks)
+    assert (status, "kept by one" in output) == (0, True), output
+    status, output = decides({}, *tasks, arguments=("--limit", "two"))
+    assert (status, "--limit leaves out one" in output) == (2, True), output
+    status, output = decides({}, *tasks, arguments=("--limit", "two", "-e", "app_partial=true"))
+    assert (status, "kept by two" in output) == (0, True), output
+
+
+def prepared(**hosts):
+    return {"__app_prepared": {host: {"of": release, "identity": identity, "live": ""} for host, (release, identity) in hosts.items()}}
+
+
+def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
+    (task,) = tasks_of("release", "Refuse what is not the same")
+    task["vars"] = {"__app_image_name": "x/shop:1"}
+    status, output = decides(prepared(one=("1-a", "sha256:1"), two=("1-b", "sha256:2")), task)
+    assert status == 2 and "one: 1-a, made of sha256:1; two: 1-b, made of sha256:2" in output, output
+    assert "remove x/shop:1" in output, output
+    for other in (("1-a", "sha256:1"), ("1-unknown", "")):
+        status, output = decides(prepared(one=("1-a", "sha256:1"), two=other), task)
+        assert status == 0, output
+
+
+def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
+    (task,) = tasks_of("release", "Refuse a release outside")
+    task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
+    status, output = decides({}, task)
+    assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
+    status, output = decides({}, task, arguments=("-e", "app_outside_window=true"))
+    assert status == 0, output
+
+
+SHOWN = {"ansible.builtin.debug": {"msg": "outcome: {{ __app_outcome }}"}, "vars": {"__app_release": {"spec": {"release": "2-b"}}}, "run_once": True}
+
+
+def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_and_not_taken_back(decides):
+    results = prepared(one=("2-b", "sha256:1"), two=("2-b", "sha256:1"))
+    _status, output = decides(results, SHOWN)
+    assert "outcome: did not go live; what ran before still serves." in output, output
+    results["__app_prepared"]["one"]["live"] = "2-b"
+    _status, output = decides(results, SHOWN)
+    assert "outcome: is live on one, but the run did not come to its end; run again." in output, output
+    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"live": "1-a"}, "two": {"live": "2-b"}}}, SHOWN)
+    assert "outcome: is live on two, but" in output, output
+
+
+def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
+    (task,) = tasks_of("recall", "Refuse to guess")
+    wanted = {"__app_wanted": dict.fromkeys(("one", "two"), {"record": {"release": "1-a"}})}
+    split = {**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": "1-a"}}}
+    status, output = decides(split, task)
+    assert (status, "do not agree on what is live of shop: 2-b, 1-a" in output) == (2, True), output
+    for same in ((split, "-e", "app_release=1-a"), ({**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": ""}}},)):
+        status, output = decides(same[0], task, arguments=same[1:])
+        assert status == 0, output
+
+
+def test_what_fails_before_the_lease_is_told_to_the_history_and_to_the_hooks(decides, tmp_path):
+    (whole,) = tasks_of("release", "Have the same release")
+    fail = {"ansible.builtin.fail": {"msg": "no such image"}, "when": "inventory_hostname == 'two'"}
+    (tell,) = whole["rescue"]
+    tell["ansible.builtin.include_tasks"] = str(COLLECTION / "roles/app/tasks/unprepared.yml")
+    alarm = tmp_path / "alarm.yml"
+    alarm.write_text("- ansible.builtin.copy: {content: '{{ app_hook | to_json }}', dest: '{{ playbook_dir }}/alarm.json', mode: '0644'}\n")
+    hooks = [{"stage": "failed", "tasks": str(alarm)}, {"stage": "failed", "command": ["true"]}]
+    apps = [{"name": "shop", "image": "x/shop", "version": "9.9.9", "hooks": hooks, "processes": [{"name": "web"}]}]
+    status, output = decides({}, {**whole, "block": [fail]}, stack_apps=apps, stack_root=str(tmp_path / "opt"))
+    assert status == 2 and "shop 9.9.9 was not released; what ran before still serves.\\n[two] no such image" in output, output
+    row = json.loads((tmp_path / "opt/apps/shop/history.jsonl").read_text())
+    wanted = {"kind": "deploy", "result": "failed", "release": "", "version": "9.9.9", "hosts": ["one", "two"], "before": "", "image": "x/shop:9.9.9"}
+    assert {key: row[key] for key in wanted} == wanted and "[two] no such image" in row["message"] and row["started"] > 1_700_000_000
+    told = json.loads((tmp_path / "alarm.json").read_text())
+    assert (told["version"], told["place"], told["message"]) == ("9.9.9", "failed", row["message"])
