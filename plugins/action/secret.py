@@ -10,7 +10,7 @@ import shlex
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.longshore.stack.plugins.module_utils._secret import FILE
+from ansible_collections.longshore.stack.plugins.module_utils._names import SECRETS_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import secrets
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
 
     def _kept(self, path, names):
         """The values where all of them were made before: reading a file costs a tenth of what a module does. None where the module must look itself."""
-        answer = self._low_level_execute_command(f"cat {shlex.quote(os.path.join(path, FILE))}")
+        answer = self._low_level_execute_command(f"cat {shlex.quote(os.path.join(path, SECRETS_FILE))}")
         try:
             kept = json.loads(answer["stdout"]) if answer["rc"] == 0 else {}
             return {name: kept[name] for name in names}

@@ -14,20 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import (
-    LABEL_SERVICE,
-    LABEL_STACK,
-    assemble,
-    external_networks,
-    is_active,
-    to_yaml,
-)
+from ansible_collections.longshore.stack.plugins.module_utils._compose import assemble, external_networks, is_active, to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
+from ansible_collections.longshore.stack.plugins.module_utils._names import COMPOSE_FILE, LABEL_SERVICE, LABEL_STACK, STATE_FILE
 
-COMPOSE_FILE = "compose.yaml"
-STATE_FILE = ".longshore.json"
 # RabbitMQ says what is wrong some seventy lines before its end.
 LOG_LINES = 80
 # A program in Go that gives up says why, and then what each of its threads did, which may be hundreds of lines.
