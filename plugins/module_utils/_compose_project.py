@@ -394,8 +394,12 @@ class Project:
             self._save(state)
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
+        """Run it in the container, without Compose, which would read the whole project first."""
+        names = sorted(container["name"] for container in self.outcome.containers if container["service"] == service)
+        if not names:
+            raise ProjectError(f"{what} of {service}: it has no container")
         try:
-            return self.compose("exec", "-T", service, *command, timeout=self.spec.wait_timeout)
+            return self.engine.run(["exec", names[0], *command], timeout=self.spec.wait_timeout)
         except EngineError as error:
             if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                 raise
@@ -418,9 +422,9 @@ class Project:
             service = entry["service"]
             if self.outcome.actions.get(service) == "unchanged" and self._outdated(state, service):
                 self.outcome.reloaded.append(service)
+        self.outcome.containers = [self._describe(container) for container in containers]
         if containers and all(action == "unchanged" for action in self.outcome.actions.values()) and all(c.ready(self.clock()) for c in containers):
             self._provision("--check")
-        self.outcome.containers = [self._describe(container) for container in containers]
         return self.outcome
 
     def _finish(self, secrets: Mapping[str, str]) -> None:
