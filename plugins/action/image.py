@@ -14,8 +14,9 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.longshore.stack.plugins.module_utils._image import IMAGES_FILE, ImageError
+from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError
 from ansible_collections.longshore.stack.plugins.module_utils._image_host import settled_in
+from ansible_collections.longshore.stack.plugins.module_utils._names import IMAGES_FILE
 from ansible_collections.longshore.stack.plugins.plugin_utils import build_context
 from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_slices
 

@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LABEL_STACK = "stack.longshore.name"
-LABEL_SERVICE = "stack.longshore.service"
-LABEL_CONFIG = "stack.longshore.config"
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_CONFIG
+
 # Before the name of a secret in env_file: the file of its present generation.
 ENV_SECRET = "secret:"
 
@@ -43,6 +42,19 @@ def harden(service: Mapping[str, Any]) -> dict[str, Any]:
     """The service with the hardened defaults below it; a key set to null is left out."""
     merged = {**copy.deepcopy(HARDENED), **copy.deepcopy(dict(service))}
     return {key: value for key, value in merged.items() if value is not None}
+
+
+def masked_environment(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A definition whose values of the environment are marks: equal where the values are, and telling nothing else."""
+
+    def mark(value: Any) -> str:
+        return f"(value {hashlib.sha256(str(value).encode()).hexdigest()[:6]})"
+
+    services = {
+        name: {**service, "environment": {key: mark(value) for key, value in sorted((service.get("environment") or {}).items())}}
+        for name, service in (definition.get("services") or {}).items()
+    }
+    return {**definition, "services": services}
 
 
 def literal(value: Any) -> Any:

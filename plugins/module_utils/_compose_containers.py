@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_CONFIG, is_active, replicas
+from ansible_collections.longshore.stack.plugins.module_utils._compose import is_active, replicas
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_CONFIG
 
 # A container that started this often within one wait will not come up by waiting.
 CRASHES = 3

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import (
-    LABEL_SERVICE,
-    LABEL_STACK,
     START_INTERVAL_API,
     assemble,
     external_networks,
@@ -28,9 +26,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose_container
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result, exec_within
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
 from ansible_collections.longshore.stack.plugins.module_utils._masking import fragments
+from ansible_collections.longshore.stack.plugins.module_utils._names import COMPOSE_FILE, LABEL_SERVICE, LABEL_STACK, STATE_FILE
 
-COMPOSE_FILE = "compose.yaml"
-STATE_FILE = ".longshore.json"
 # RabbitMQ says what is wrong some seventy lines before its end.
 LOG_LINES = 80
 # A program in Go that gives up says why, and then what each of its threads did, which may be hundreds of lines.
@@ -416,8 +413,12 @@ class Project:
             self._save(state)
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
+        """Run it in the container, without Compose, which would read the whole project first."""
+        names = sorted(container["name"] for container in self.outcome.containers if container["service"] == service)
+        if not names:
+            raise ProjectError(f"{what} of {service}: it has no container")
         try:
-            return exec_within(lambda words, seconds: self.compose("exec", "-T", service, *words, timeout=seconds), command, self.spec.wait_timeout, self.clock)
+            return exec_within(lambda words, seconds: self.engine.run(["exec", names[0], *words], timeout=seconds), command, self.spec.wait_timeout, self.clock)
         except EngineError as error:
             if not isinstance(error.__cause__, subprocess.TimeoutExpired):
                 raise
@@ -440,9 +441,9 @@ class Project:
             service = entry["service"]
             if self.outcome.actions.get(service) == "unchanged" and self._outdated(state, service):
                 self.outcome.reloaded.append(service)
+        self.outcome.containers = [self._describe(container) for container in containers]
         if containers and all(action == "unchanged" for action in self.outcome.actions.values()) and all(c.ready(self.clock()) for c in containers):
             self._provision("--check")
-        self.outcome.containers = [self._describe(container) for container in containers]
         return self.outcome
 
     def _finish(self, secrets: Mapping[str, str]) -> None:

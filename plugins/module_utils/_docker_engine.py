@@ -24,8 +24,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible.module_utils.urls import open_url
-
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import (
     DOCKER_HUB,
     OLDEST_COMPOSE,
@@ -50,6 +48,13 @@ SYSV_CURE = '\n# The start script asks for more open files than this host allows
 SLACK = 2.0  # seconds; the start of a process is known no better
 
 
+def _fetch(url: str) -> bytes:
+    # Imported where it is needed: it is large, and only an installation fetches something.
+    from ansible.module_utils.urls import open_url
+
+    return open_url(url, timeout=8).read()
+
+
 class Machine:
     """The host: its files below `root`, its commands, its clock. Everything is replaceable in tests."""
 
@@ -57,7 +62,7 @@ class Machine:
                  monotonic: Callable[[], float] = time.monotonic, kill: Callable[[int, int], None] = os.kill,
                  fetch: Callable[[str], bytes] | None = None):  # fmt: skip
         self.root, self.runner, self.sleep, self.monotonic, self.kill = root, run, sleep, monotonic, kill
-        self.fetch = fetch or (lambda url: open_url(url, timeout=8).read())
+        self.fetch = fetch or _fetch
         self.env = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
     def path(self, name: str) -> str:

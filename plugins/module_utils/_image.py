@@ -20,8 +20,6 @@ BUILD_HOST = ".longshore"
 BUILD_HOST_INSIDE = "/build-host"
 CA_BUNDLE = "ca-bundle.crt"
 LOG_LINES = 30
-# In the root of a stack: a record of each image that it uses on this host.
-IMAGES_FILE = "images.json"
 
 
 class ImageError(Exception):

@@ -24,7 +24,6 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import (
     BUILD,
     BUILD_HOST,
     CA_BUNDLE,
-    IMAGES_FILE,
     REGISTRY,
     Archived,
     Build,
@@ -71,18 +70,6 @@ class Host:
     bundle: str = BUNDLE
     pip_configs: tuple[str, ...] = PIP_CONFIGS
     slice: float = 10
-
-
-def images_of(engine: Engine, root: str) -> dict[str, Any]:
-    """What the stack has chosen on this host, and what the engine has of that, so that the controller can tell when nothing is left to do."""
-    content = Folder(root).read(IMAGES_FILE)
-    if not content:
-        return {}
-    try:
-        answers = engine.inspect("image", list(read_records(content)))
-    except EngineError:
-        return {}
-    return {"records": content.decode(), "here": [{"Id": one["Id"], **{key: one.get(key) or [] for key in ("RepoTags", "RepoDigests")}} for one in answers]}
 
 
 def settled_in(images: Mapping[str, Any], params: Mapping[str, Any], sent: Mapping[str, Any]) -> Record | None:

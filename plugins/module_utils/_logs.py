@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._masking import files_of, masked, secrets_of
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_SERVICE
 from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of
 
 AT_ONCE = 8

@@ -12,14 +12,12 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import ENV_SECRET, harden
 from ansible_collections.longshore.stack.plugins.module_utils._deploy import deploy_options
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_RELEASE
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError, app_environment, backend, host_of
 
 MIGRATE = "migrate"
-RELEASE_FILE = "release.json"
 # Names of files, not passwords: the application's own secrets, which a release keeps, and those that the stack issues, which are today's.
 OWN_FILE, ISSUED_FILE = "environment", "credentials"
-LABEL_RELEASE = "stack.longshore.release"
-LABEL_PROCESS = "stack.longshore.process"
 DEFAULT_USER = "10001:10001"
 LONGEST_SLUG = 80
 # In place of the hash in a release's name, in check mode, where the image is not on the host and the registry did not tell which it is.
@@ -120,19 +118,6 @@ def _placed(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secre
         "warm": options["keep_previous"] == "warm",
     }
     return {"spec": spec, "secrets": secrets}
-
-
-def masked_environment(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition whose values of the environment are marks: equal where the values are, and telling nothing else."""
-
-    def mark(value: Any) -> str:
-        return f"(value {hashlib.sha256(str(value).encode()).hexdigest()[:6]})"
-
-    services = {
-        name: {**service, "environment": {key: mark(value) for key, value in sorted((service.get("environment") or {}).items())}}
-        for name, service in (definition.get("services") or {}).items()
-    }
-    return {**definition, "services": services}
 
 
 def _alone(process: Mapping[str, Any]) -> bool:

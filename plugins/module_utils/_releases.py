@@ -11,16 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_RELEASE, LABEL_SERVICE, LABEL_STACK, LIVE, PREVIOUS
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
 from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
 
-# Links in the application's directory to the release that serves, and to the one that served before it.
-LIVE = "live"
-PREVIOUS = "previous"
 # In a release's directory since it went live for the first time, as old as the last time.
 WAS_LIVE = ".was-live"
 LIVE_POLICY = "unless-stopped"

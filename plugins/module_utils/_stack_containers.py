@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from glob import glob
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
-from ansible_collections.longshore.stack.plugins.module_utils._image import IMAGES_FILE, Record, read_records
+from ansible_collections.longshore.stack.plugins.module_utils._image import Record, read_records
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
-from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._names import IMAGES_FILE, LABEL_STACK, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import LOST, Roots
 
 OWN_SECRETS = "/etc/longshore/secrets"

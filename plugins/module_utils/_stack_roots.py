@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from glob import glob
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose_project import COMPOSE_FILE, STATE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
-from ansible_collections.longshore.stack.plugins.module_utils._image import IMAGES_FILE
-from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
-from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS
-from ansible_collections.longshore.stack.plugins.module_utils._secret import FILE as SECRETS_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._names import COMPOSE_FILE, IMAGES_FILE, LIVE, PREVIOUS, RELEASE_FILE, SECRETS_FILE, STATE_FILE
 
 MARKER = ".longshore-stack"
 # In the top folder of a file system of its own; nobody's.
@@ -57,6 +54,18 @@ def has_images(root: str) -> bool:
         return bool(records) and all({"ref", "source"} <= set(record) for record in records.values())
     except (ValueError, TypeError, AttributeError):
         return False
+
+
+def images_of(engine: Engine, root: str) -> dict[str, Any]:
+    """What the stack has chosen on this host, and what the engine has of that, so that the controller can tell when nothing is left to do."""
+    content = Folder(root).read(IMAGES_FILE)
+    if not content:
+        return {}
+    try:
+        answers = engine.inspect("image", [record["ref"] for record in json.loads(content).values()])
+    except EngineError:
+        return {}
+    return {"records": content.decode(), "here": [{"Id": one["Id"], **{key: one.get(key) or [] for key in ("RepoTags", "RepoDigests")}} for one in answers]}
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _history, _scale
 from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, Static, statics_of
-from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
+from ansible_collections.longshore.stack.plugins.module_utils._compose import masked_environment, to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
+from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
-from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE, masked_environment
-from ansible_collections.longshore.stack.plugins.module_utils._releases import LIVE, PREVIOUS, App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError, switch_of
 
 SLICE_SECONDS = 8.0

@@ -10,9 +10,8 @@ from datetime import datetime
 from glob import glob
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_SERVICE, LABEL_STACK
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
-from ansible_collections.longshore.stack.plugins.module_utils._release import LABEL_PROCESS, LABEL_RELEASE
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_RELEASE, LABEL_SERVICE, LABEL_STACK
 
 
 def containers_of(engine: Engine, stack: str) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
-from ansible_collections.longshore.stack.plugins.module_utils._image import IMAGES_FILE, read_records, write_records
-from ansible_collections.longshore.stack.plugins.module_utils._release import RELEASE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._image import read_records, write_records
+from ansible_collections.longshore.stack.plugins.module_utils._names import IMAGES_FILE, RELEASE_FILE
 
 
 def images_of(folders: Iterable[str]) -> Iterator[Mapping[str, Any]]:

@@ -75,8 +75,7 @@ images:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
-from ansible_collections.longshore.stack.plugins.module_utils._image_host import images_of
-from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots, images_of
 from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps
 
 ARGUMENTS = {

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
+
+# Stands for a variable that the host does not have.
+ABSENT = object()
 
 
 def view_of(variables: dict[str, Any], template) -> View:
@@ -14,11 +18,17 @@ def view_of(variables: dict[str, Any], template) -> View:
     me = variables["inventory_hostname"]
     hostvars = variables.get("hostvars", {})
 
-    def of(host: str, name: str, default: Any = None) -> Any:
+    # A lookup asks for some of them twenty times, and each time their templates would be worked out anew.
+    @cache
+    def read(host: str, name: str) -> Any:
         if host == me and name in variables:
             return template(variables[name])
         if host in hostvars and name in hostvars[host]:
             return hostvars[host][name]
-        return default
+        return ABSENT
+
+    def of(host: str, name: str, default: Any = None) -> Any:
+        value = read(host, name)
+        return default if value is ABSENT else value
 
     return View(me, variables.get("groups", {}), of)

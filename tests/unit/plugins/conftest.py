@@ -104,7 +104,14 @@ class FakeDocker:
 
     def _answer(self, words, timeout):
         if words[0] == "compose":
-            return self._compose(Path(words[4]), words[6], words[7:], timeout)
+            return self._compose(Path(words[4]), words[6], words[7:])
+        if words[0] == "exec":
+            (container,) = self._found([words[1]])
+            assert words[2:4] == ["timeout", "-k"]  # so that it ends in the container as well
+            answer = self.execute(container["service"], words[6:])
+            if answer == "hangs":
+                raise subprocess.TimeoutExpired(words, timeout)
+            return answer
         if words[0] == "ps":
             return 0, "\n".join(self._listed(words)), ""
         if words[0] == "version":
@@ -199,13 +206,7 @@ class FakeDocker:
         """As the engine writes it, nine digits and all."""
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
 
-    def _compose(self, file, project, words, timeout):
-        if words[0] == "exec":
-            assert words[3:5] == ["timeout", "-k"]  # so that it ends in the container as well
-            answer = self.execute(words[2], words[7:])
-            if answer == "hangs":
-                raise subprocess.TimeoutExpired(words, timeout)
-            return answer
+    def _compose(self, file, project, words):
         mine = [container for container in self.containers.values() if container["project"] == project]
         if words[0] == "stop":
             for container in mine:

@@ -23,20 +23,26 @@ STACK = {
 
 @pytest.fixture
 def act(monkeypatch):
-    """Runs an action whose module gives these answers; `act.sent` is what the module got, `act.shown` what was printed."""
+    """Runs an action whose module gives these answers, and its host's shell `said`; `act.sent` is what the module got, `act.shown` what was printed,
+    `act.commands` what the shell was given."""
 
-    def run(plugin, arguments, answers=(), variables=None, delegate_to=None):
+    def run(plugin, arguments, answers=(), variables=None, delegate_to=None, said=None):
         task = SimpleNamespace(args=arguments, async_val=0, check_mode=False, diff=False, action="x", environment=None, delegate_to=delegate_to)
         action = plugin.ActionModule(
             task, SimpleNamespace(_shell=SimpleNamespace(tmpdir=None)), None, None, SimpleNamespace(template=lambda value: value), None
         )
-        queue, run.sent, run.shown = list(answers), [], []
+        queue, run.sent, run.shown, run.commands = list(answers), [], [], []
 
         def execute(name, module_args, task_vars):
             run.sent.append(module_args)
             return queue.pop(0)
 
+        def shell(command):
+            run.commands.append(command)
+            return {"rc": 1, "stdout": ""} if said is None else {"rc": 0, "stdout": said}
+
         action._execute_module = execute
+        action._low_level_execute_command = shell
         if hasattr(plugin, "Display"):
             monkeypatch.setattr(plugin, "Display", lambda: SimpleNamespace(display=run.shown.append))
         return action.run(task_vars={**STACK, **(variables or {})})
@@ -159,6 +165,13 @@ def test_the_host_is_asked_only_for_the_secrets_that_nobody_gave(act):
     result = act(secret, {"path": "/secrets/s"}, [answer], {"stack_apps": apps})
     assert act.sent == [{"path": "/secrets/s", "names": ["postgres_admin", "postgres_shop"]}]
     assert result["secrets"] == {"postgres_admin": "made", "postgres_shop": "made", "app_shop_KEY": "given"}
+
+
+def test_secrets_that_were_all_made_before_are_read_from_their_file(act):
+    assert act(secret, {"path": "/s s", "names": ["a"]}, said='{"a": "made", "b": "other"}') == {"changed": False, "secrets": {"a": "made"}, "made": []}
+    assert act.commands == ["cat '/s s/made.json'"]
+    for said in ('{"b": "other"}', "not json", "[]", None):
+        assert act(secret, {"path": "/s", "names": ["a"]}, [{"changed": True, "secrets": {"a": "new"}, "made": ["a"]}], said=said)["made"] == ["a"]
 
 
 def test_where_all_secrets_are_given_no_host_is_asked(act):

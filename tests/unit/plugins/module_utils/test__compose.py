@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ansible_collections.longshore.stack.plugins.module_utils._compose import LABEL_CONFIG, assemble, external_networks, to_yaml
+from ansible_collections.longshore.stack.plugins.module_utils._compose import assemble, external_networks, masked_environment, to_yaml
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_CONFIG
 
 SERVICES = {
     "web": {
@@ -180,3 +181,12 @@ def test_a_compose_file_reads_like_one():
         "    tmpfs:",
         "      - /tmp",
     ]
+
+
+def test_a_masked_environment_tells_equal_values_from_others_and_no_value():
+    services = {"a": {"environment": {"X": "canary", "Y": "other"}}, "b": {"environment": {"X": "canary"}, "image": "i"}, "c": {"image": "i"}}
+    masked = masked_environment({"services": services, "networks": {"n": {}}})
+    values = {name: service["environment"] for name, service in masked["services"].items()}
+    assert values["a"]["X"] == values["b"]["X"] != values["a"]["Y"]
+    assert (masked["services"]["b"]["image"], masked["networks"], values["c"]) == ("i", {"n": {}}, {})
+    assert "canary" not in repr(masked)

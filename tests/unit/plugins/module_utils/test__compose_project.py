@@ -108,7 +108,7 @@ def test_a_file_that_is_reloaded_runs_the_command_and_keeps_the_container(shop):
     outcome = shop.run(files=shop.files(live=b"b"))
     assert (outcome.reloaded, outcome.actions["web"]) == (["web"], "unchanged")
     (call,) = shop.docker.said("exec")
-    assert call[-7:] == ["web", "timeout", "-k", "5", "60", "web", "reload"]
+    assert call == ["exec", shop.docker.only("web")["Name"].lstrip("/"), "timeout", "-k", "5", "60", "web", "reload"]
     assert not shop.run(files=shop.files(live=b"b")).changed
 
 
@@ -577,6 +577,12 @@ def test_only_one_provisioning_of_a_project_runs_at_a_time(shop):
     shop.docker.execute = look
     assert shop.run(provision=PROVISION).provisioned == ["taken"]
     assert look("", [])[1] == "changed: free"
+
+
+def test_what_has_no_container_cannot_be_provisioned(shop):
+    shop.run()
+    with pytest.raises(ProjectError, match="provisioning of migrate: it has no container"):
+        shop.run(provision=({"service": "migrate", "command": ["true"]},))
 
 
 def test_a_failed_provisioning_names_the_service_and_its_words(shop):

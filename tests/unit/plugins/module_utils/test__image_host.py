@@ -12,8 +12,9 @@ import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result
 from ansible_collections.longshore.stack.plugins.module_utils._image import ImageError, base_ref
-from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host, Slice, images_of, settled_in
+from ansible_collections.longshore.stack.plugins.module_utils._image_host import Host, Slice, settled_in
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import images_of
 
 SENT = {"build": {"name": "valkey", "hash": "a" * 64}, "base_script": "true\n", "files": [{"path": "Dockerfile", "content": "FROM x\n", "executable": False}]}
 

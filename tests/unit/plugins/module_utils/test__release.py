@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._deploy import deploy_options
-from ansible_collections.longshore.stack.plugins.module_utils._release import masked_environment, recalled, release_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError
 
 IMAGE = {"ref": "registry.test/shop:1.4.2", "id": "sha256:1"}
@@ -194,15 +194,6 @@ def test_a_deploy_is_as_careful_as_the_inventory_says_and_that_makes_no_other_re
     found = release(deploy={"drain": 60, "keep": 3, "keep_previous": "warm"})
     assert (found["drain"], found["keep"], found["warm"]) == (60, 3, True)
     assert found["release"] == release()["release"]
-
-
-def test_a_masked_environment_tells_equal_values_from_others_and_no_value():
-    services = {"a": {"environment": {"X": "canary", "Y": "other"}}, "b": {"environment": {"X": "canary"}, "image": "i"}, "c": {"image": "i"}}
-    masked = masked_environment({"services": services, "networks": {"n": {}}})
-    values = {name: service["environment"] for name, service in masked["services"].items()}
-    assert values["a"]["X"] == values["b"]["X"] != values["a"]["Y"]
-    assert (masked["services"]["b"]["image"], masked["networks"], values["c"]) == ("i", {"n": {}}, {})
-    assert "canary" not in repr(masked)
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

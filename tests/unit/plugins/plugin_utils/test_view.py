@@ -16,6 +16,13 @@ def test_the_hosts_own_variables_are_those_of_the_task_and_are_templated():
     assert view_of(VARIABLES, str.upper).own("own") == "MINE"
 
 
+def test_a_variable_that_is_asked_for_again_is_not_templated_again():
+    asked = []
+    view = view_of(VARIABLES, lambda value: asked.append(value) or value)
+    assert [view.own("own"), view.own("own"), view.own("x", 1), view.own("x", 2)] == ["mine", "mine", 1, 2]
+    assert asked == ["mine"]
+
+
 def test_a_variable_of_another_host_is_the_one_of_the_inventory():
     view = view_of(VARIABLES, lambda value: value)
     assert view.of("db", "postgres_port", 1) == 15432
