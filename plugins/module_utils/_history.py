@@ -13,6 +13,8 @@ from typing import Any
 HISTORY = "history.jsonl"
 # The result of a run that made its release live and came to its end; one that did not come to it is `live, unfinished`.
 LIVE = "live"
+# As they follow each other; a line of the history has them by name.
+STAGES = ("prepare", "migrate", "start", "hand_over", "switch", "watch", "live", "retire")
 # For a look at all of it.
 ALL = 1_000_000
 
@@ -113,8 +115,10 @@ def _schema(entry: Mapping[str, Any]) -> str:
 
 
 def _stages(entry: Mapping[str, Any]) -> str:
-    """How long each stage took that took any time."""
-    return ", ".join(f"{stage.replace('_', ' ')} {float(seconds):.2f} s" for stage, seconds in (entry.get("seconds") or {}).items() if seconds)
+    """How long each stage took that took any time, in their order."""
+    seconds = entry.get("seconds") or {}
+    ordered = [stage for stage in dict.fromkeys([*STAGES, *seconds]) if seconds.get(stage)]
+    return ", ".join(f"{stage.replace('_', ' ')} {float(seconds[stage]):.2f} s" for stage in ordered)
 
 
 def summary(entry: Mapping[str, Any]) -> str:

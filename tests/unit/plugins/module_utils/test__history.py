@@ -60,7 +60,7 @@ ENTRY = {
     "hosts": ["one", "two"],
     "revision_before": "0003",
     "revision_after": "0004",
-    "seconds": {"migrate": 1.5, "start": 4, "hand_over": 0, "switch": 0.08},
+    "seconds": {"hand_over": 0, "migrate": 1.5, "switch": 0.08, "start": 4},
 }
 LISTED = {"app": "shop", "history": [ENTRY], "live": "2-b", "previous": "1-a", "kept": ["1-a", "2-b"], "holder": ""}
 
