@@ -28,7 +28,7 @@ unit: ## run the unit tests
 molecule: ## run one scenario: make molecule SCENARIO=postgres
 	@tools/test molecule:$(SCENARIO)
 
-bench: ## measure the main job against the usual ways; ARGS="unchanged" measures one thing
+bench: ## measure the main job and releases against the usual ways; ARGS="unchanged" measures one thing
 	@tools/setup requirements.txt requirements-test.txt
 	@.venv/bin/python benchmarks/run.py $(ARGS)
 

@@ -1,19 +1,23 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures of the main job, as ratios within one run. Usage: make bench [ARGS="bare unchanged up"]; all three when none is named.
+"""Figures, as ratios within one run where there is something to compare with. Usage: make bench [ARGS="bare release"]; all when none is named.
 
 bare       a bare Debian 13 host until everything answers: site.yml, against apt and `docker compose up --wait` of the same compose
            files by hand.
 unchanged  a run that has nothing to do, over SSH: site.yml, against the same stack written the usual way (one template task per
            file, one community.docker.docker_compose_v2 task per project); and the remote calls per service.
 up         `make up` by a newcomer on a bare Debian 13 host, which has no image either; and once more, when there is nothing to do.
+release    a deploy on one host, stage by stage: how much of it is neither image, migration, the application's own start, observation, nor drain.
+switch     failed requests, and p99 in the second around the switch, under steady load: a deploy, against `docker compose up -d` by hand.
+rollback   seconds from the start of the playbook until the switch is done: containers started, and the previous release kept warm.
+hosts      a deploy over 1, 2, 4 and 8 application hosts, of one small process.
+switches   a hundred switches under keep-alive load: the role's switch, against Caddy that is reloaded.
 
 They use the hosts, images and inventory of tests/journeys, make what is missing of them, and remove their hosts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -23,16 +27,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+import releases
+import switches
 import yaml
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/journeys"))
-from journey_images import make_archive, make_images  # noqa: E402  # found by the line above
-from journey_support import CACHE, Host, Stack, command, environment, until  # noqa: E402
-from newcomer import Newcomer, changed  # noqa: E402
+from bench_support import ROOT, running, stack_of
+from journey_support import CACHE, Host, Stack, command, environment, until
+from newcomer import Newcomer, changed
 
 # Holds community.docker, which the collection itself does not need.
 USUAL_PACKAGE = {"2.19": "ansible==12.3.0", "2.21": "ansible==14.5.0"}
@@ -46,24 +48,6 @@ line.connect(sys.argv[1])
 line.sendall(f"set server example-web/a1 fqdn {box}; set server example-web/a1 state ready\\n".encode())
 line.recv(65536)
 """
-
-
-@contextlib.contextmanager
-def stack_of(name: str) -> Iterator[Stack]:
-    """A bare host with the inventory that describes it."""
-    stack = Stack(Host(name, "trixie"), "seaweedfs", make_archive(make_images()))
-    with running(stack.host):
-        stack.fill_in()
-        yield stack
-
-
-@contextlib.contextmanager
-def running(host: Host) -> Iterator[Host]:
-    try:
-        host.start()
-        yield host
-    finally:
-        host.remove()
 
 
 def projects(stack: Stack) -> list[str]:
@@ -176,7 +160,8 @@ def unchanged() -> None:
 
 
 def up() -> None:
-    with running(Host("bench-newcomer", "trixie", ())) as host:
+    host = Host("bench-newcomer", "trixie", ())
+    with running(host):
         newcomer = Newcomer(host)
         newcomer.arrive()
         _output, first = newcomer.make("up")
@@ -186,7 +171,8 @@ def up() -> None:
 
 
 if __name__ == "__main__":
-    measures = {"bare": bare, "unchanged": unchanged, "up": up}
+    measures = {"bare": bare, "unchanged": unchanged, "up": up, "release": releases.release, "switch": releases.switch}
+    measures |= {"rollback": releases.rollback, "hosts": releases.hosts, "switches": switches.hundred}
     unknown = set(sys.argv[1:]) - set(measures)
     if unknown:
         sys.exit(f"there is no measure {', '.join(sorted(unknown))}; allowed: {', '.join(measures)}")

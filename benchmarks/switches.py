@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Failed requests and latency of a hundred switches under keep-alive load, POSTs included: the role's switch, against a proxy that is reloaded.
 
-Usage: benchmarks/switches.py [--turns 100]. Needs the images of the roles switch, caddy and app (make up builds them) and root. Two releases of two small
+Usage: make bench ARGS=switches, or with another number benchmarks/switches.py --turns 10. Two releases of two small
 servers each stand behind HAProxy with the role's own configuration. Each turn leads the requests to the other release with the code that a deploy runs, waits
 until nothing is in flight, then stops and starts the release that is out of service. The other way is Caddy in front of the same servers, told the new
 upstreams by a reload, with the same wait before the stop. Visitors are those of tests/journeys/load.py, over plain HTTP on loopback.
@@ -20,12 +20,11 @@ from pathlib import Path
 
 import jinja2
 import yaml
+from bench_support import ROOT
+from journey_images import make_images
+from load import Load
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests/journeys"), str(ROOT / ".ansible/collections")]
-from load import Load  # noqa: E402
-
-from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, Upstream, over_socket  # noqa: E402  # found by the line above
+from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, Upstream, over_socket
 
 NETWORK = "bench-switch"
 PORT = 28001
@@ -64,8 +63,6 @@ def docker(*words: str) -> str:
 
 def image(role: str) -> str:
     found = docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"longshore/{role}").split()
-    if not found:
-        sys.exit(f"there is no image longshore/{role} here; make up builds it")
     return found[0]
 
 
@@ -177,13 +174,13 @@ def measure(way: type, turns: int) -> None:
             stage.remove()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--turns", type=int, default=100)
-    turns = parser.parse_args().turns
+def hundred(turns: int = 100) -> None:
+    make_images()
     for way in (Haproxy, Caddy):
         measure(way, turns)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--turns", type=int, default=100)
+    hundred(parser.parse_args().turns)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,10 +38,9 @@ class Step:
     after: str = ""  # this step comes first, when both were chosen
     alone: tuple[str, ...] = ()  # no two steps that share one of these run at the same time
     asked: bool = False  # runs only when it is named
-    soak: bool = False  # runs in the soak, else only when it is named
 
 
-IN_SOAK = ("releases",)  # journeys that would make an ordinary run too long
+SAMPLE = "sample of "  # so begin the lines of a test that say what it has chosen from a matrix, and by which seed
 
 
 def scenarios() -> list[str]:
@@ -83,10 +82,7 @@ def steps() -> list[Step]:
         Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", 20, fast=False),
         Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", 45, fast=False, after="prepare"),
         *core_steps("sanity", 20, False),
-        *(
-            replace(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys"), soak=name in IN_SOAK)
-            for name in journeys()
-        ),
+        *(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys") for name in journeys()),
         engine_step("machine", "python -m pytest -s tests/machine", 40),
         *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 20, f"host {name}") for name in scenarios()),
         *(
@@ -100,11 +96,11 @@ def steps() -> list[Step]:
     ]
 
 
-def chosen(available: list[Step], wanted: list[str], soak: bool) -> list[Step]:
+def chosen(available: list[Step], wanted: list[str]) -> list[Step]:
     unknown = [name for name in wanted if not any(matches(step, name) for step in available)]
     if unknown:
         sys.exit(f"No such step: {' '.join(unknown)} (tools/test --list shows them)")
-    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked and step.soak <= soak)]
+    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked)]
 
 
 def matches(step: Step, name: str) -> bool:
@@ -184,6 +180,9 @@ class Runner:
         reason = f"  ({lines[-1].strip()})" if result == "skipped" and lines else ""
         with self.printing:
             print(f"[{len(self.results)}/{self.total}] {result} in {seconds:.0f} s: {step.name}{reason}", flush=True)
+            # The same line may come twice: when it is printed, and in the summary.
+            for line in dict.fromkeys(line.strip() for line in lines if line.strip().startswith(SAMPLE)):
+                print(f"      {line}")
             if result == "failed":
                 print(f"--- the end of {log_of(step).relative_to(ROOT)} (command: {step.command})")
                 print("\n".join(lines[-TAIL:]))
@@ -209,7 +208,7 @@ def main() -> int:
     parser.add_argument("--soak", action="store_true", help="whole fault matrices instead of samples (STACK_SOAK=1 for the tests)")
     parser.add_argument("--lanes", type=int, default=min(2, os.cpu_count() or 1), help="how many steps run at a time (default: %(default)s)")
     options = parser.parse_args()
-    todo = chosen(steps(), options.steps, options.soak)
+    todo = chosen(steps(), options.steps)
     if options.list:
         print("\n".join(f"{step.name:24} {'fast' if step.fast else 'slow'}  {step.command}" for step in todo))
         return 0

@@ -34,7 +34,8 @@ options:
 EXAMPLES = r"""
 - name: Show what was released
   longshore.stack.history:
-    listed: ["{{ listed }}"]
+    listed:
+      - {app: shop, live: 1.4.2-0a1b2c3d, previous: "", kept: [1.4.2-0a1b2c3d], holder: "", history: []}
 """
 
 RETURN = r""" # """

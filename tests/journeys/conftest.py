@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,14 +75,30 @@ def bookworm(archive):
     stack.host.remove()
 
 
+@contextlib.contextmanager
+def fleet_of(title: str, archive: Path, proxies: list[str], apps: list[str]) -> Iterator[Fleet]:
+    """Debian 13 hosts whose engine is there already, because it is not what is tested on them; the first proxy has the data services."""
+    hosts = {name: Host(f"{title}-{name}", "trixie", ("--seed", "--engine")) for name in dict.fromkeys([*proxies, *apps])}
+    try:
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            list(pool.map(Host.start, hosts.values()))
+        chosen = {"proxies": {name: hosts[name] for name in proxies}, "apps": {name: hosts[name] for name in apps}}
+        fleet = Fleet(hosts[proxies[0]], "seaweedfs", archive, **chosen)
+        fleet.fill_in()
+        yield fleet
+    finally:
+        for host in hosts.values():
+            host.remove()
+
+
 @pytest.fixture(scope="module")
-def bare_fleet(images, archive):
-    """Four Debian 13 hosts whose engine is there already, because it is not what is tested on them."""
-    hosts = {name: Host(f"releases-{name}", "trixie", ("--seed", "--engine")) for name in ("edge", "edge2", "app1", "app2")}
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        list(pool.map(Host.start, hosts.values()))
-    fleet = Fleet(hosts["edge"], "seaweedfs", archive, second=hosts["edge2"], apps={name: hosts[name] for name in ("app1", "app2")})
-    fleet.fill_in()
-    yield fleet
-    for host in fleet.hosts.values():
-        host.remove()
+def bare_fleet(archive):
+    with fleet_of("releases", archive, ["edge", "edge2"], ["app1", "app2"]) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def layout(request, archive):
+    """The hosts of a layout that the test names: of its proxies, of its application."""
+    with fleet_of("layout", archive, *request.param) as fleet:
+        yield fleet

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,9 +42,23 @@ def begins(line: str, task: str) -> bool:
     return line.startswith("TASK [") and f": {task}" in line
 
 
-def stages() -> list[str]:
-    """Names of the tasks of a deploy up to the application's name, as ansible-playbook prints them."""
-    return [name.split(" {{")[0] for name in _names("deploy.yml")]
+# What they begin with, and what has nothing to do in them.
+VERBS = {"deploy": ("image.yml", ("Have the base", "Refuse", "Go back")), "rollback": ("recall.yml", ("Migrate", "Refuse", "Go back"))}
+# A stage works on all application hosts, but for these.
+TOUCHED = {
+    "Find the earlier release of": ["app1"],
+    "Have the lease of": ["app1"],
+    "Migrate the database of": ["app1"],
+    "Ask through the edge for": ["edge", "edge2"],
+    "Record the release of": ["app1"],
+}
+
+
+def stages(verb: str) -> list[str]:
+    """Names of the tasks of a deploy or a rollback up to the application's name, as ansible-playbook prints them."""
+    first, idle = VERBS[verb]
+    names = [name.split(" {{")[0] for file in (first, "release.yml", "deploy.yml") for name in _names(file)]
+    return [name for name in names if not name.startswith(idle)]
 
 
 def _names(file: str) -> list[str]:
@@ -52,10 +67,51 @@ def _names(file: str) -> list[str]:
     for task in yaml.safe_load((ROOT / "roles/app/tasks" / file).read_text()):
         for inner in task.get("block", [task]):
             included = inner.get("ansible.builtin.include_tasks", "")
-            # Without hooks in the inventory nothing of theirs is printed.
-            if included != "hook.yml":
+            # Without hooks in the inventory nothing of theirs is printed; where it depends what is included, stages() knows it.
+            if included != "hook.yml" and "{{" not in included:
                 found += _names(included) if included else [inner["name"]]
     return found
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ends before its time, at a stage: the deployer is killed, or SSH to a host that the stage works on is cut."""
+
+    verb: str
+    stage: str
+    cut: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb}, {f'{self.cut} cut off' if self.cut else 'killed'} at: {self.stage}"
+
+
+ENDS = [End(verb, stage, cut) for verb in VERBS for stage in stages(verb) for cut in ("", *TOUCHED.get(stage, ["app1", "app2"]))]
+
+
+class Cut:
+    """Cuts a host off, once, a moment after a stage has begun; `line` sees the run's lines. At the end of the block the host is reached again."""
+
+    def __init__(self, fleet: Fleet, end: End, delay: float):
+        self.fleet, self.end = fleet, end
+        self.timer = threading.Timer(delay, fleet.cut, (end.cut,))
+        self.begun = False
+
+    def line(self, line: str) -> None:
+        if begins(line, self.end.stage) and not self.begun:
+            self.begun = True
+            self.timer.start()
+
+    @property
+    def made(self) -> bool:
+        return self.begun and not self.timer.is_alive()
+
+    def __enter__(self) -> Cut:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.begun:
+            self.timer.join()
+        self.fleet.mend(self.end.cut)
 
 
 def unhealthy(fleet: Fleet) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two proxy hosts, one of them with the data services, two application hosts, and what can be seen of the releases on them."""
+"""Proxy hosts, the first of them with the data services, application hosts, and what can be seen of the releases on them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ CUT = "iptables -{verb} INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-rese
 
 @dataclass
 class Fleet(Stack):
-    """The production inventory over four hosts; deploys are made quick where that does not change what is tested."""
+    """The production inventory over several hosts; deploys are made quick where that does not change what is tested.
 
-    second: Host | None = None
+    failed: releases that hosts had a trace of when they failed; the next good deploy leaves nothing of them.
+    """
+
+    proxies: dict[str, Host] = field(default_factory=dict)
     apps: dict[str, Host] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)
+    renewed: int = 0
 
     @property
     def title(self) -> str:
@@ -40,30 +45,30 @@ class Fleet(Stack):
         return {**self.proxies, **self.apps}
 
     @property
-    def proxies(self) -> dict[str, Host]:
-        return {"edge": self.host, "edge2": self.second}
+    def first(self) -> str:
+        """The host that has the data services, and the stack's secrets."""
+        return next(iter(self.proxies))
 
     def members(self, group: str) -> list[str]:
-        wanted = {"prod": self.hosts, "app": self.apps, "proxy": self.proxies}.get(group, ["edge"])
+        wanted = {"prod": self.hosts, "app": self.apps, "proxy": self.proxies}.get(group, [self.first])
         return [name for name in super().members(group) if name in wanted]
 
     def fill_in(self) -> None:
         for host in self.hosts.values():
             host.variables["stack_address"] = host.address
         super().fill_in()
-        self.values |= {"stack_keeper": "edge", "app_lease_seconds": 15, "stack_wait_timeout": 90}
+        self.values |= {"stack_keeper": self.first, "app_lease_seconds": 15, "stack_wait_timeout": 90}
         self.app.update({"deploy": {"observe": 3, "drain": 6, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
-        self.process("web").update({"health": {"path": "/health", "interval": 2}, "env": {"WEB_CONCURRENCY": "2"}})
+        self.process("web")["env"] = {"WEB_CONCURRENCY": "2"}
         self.process("worker")["stop_grace"] = 45
-        for name, interval in (("worker", 4), ("beat", 2)):
-            self.process(name)["health"]["interval"] = interval
         self.save()
 
     # -- what a user does ----------------------------------------------------------------------------------------------------
 
     def renew(self) -> None:
-        """Another value of a variable makes another release."""
-        self.app["env"]["RENEWED"] = int(self.app["env"].get("RENEWED", 0)) + 1
+        """Another value of a variable makes another release, also where the change before was taken back."""
+        self.renewed = max(self.renewed, int(self.app["env"].get("RENEWED", 0))) + 1
+        self.app["env"]["RENEWED"] = self.renewed
 
     def play(self, title: str, *args: str, **options: Any) -> Run:
         self.runs.append(super().play(title, *args, **options))
@@ -76,9 +81,9 @@ class Fleet(Stack):
         return self.play(title, *args, playbook="playbooks/rollback.yml", **options)
 
     def load(self, **options: Any) -> Load:
-        """Visitors by both proxies."""
-        first, second = ((proxy.address, self.authority(proxy)) for proxy in self.proxies.values())
-        return Load("app.prod.test", *first, beside=[second], **options)
+        """Visitors by all proxies."""
+        first, *others = ((proxy.address, self.authority(proxy)) for proxy in self.proxies.values())
+        return Load("app.prod.test", *first, beside=others, **options)
 
     def webs(self) -> list[Web]:
         return [self.web(proxy=proxy) for proxy in self.proxies.values()]
@@ -90,10 +95,10 @@ class Fleet(Stack):
 
     def cut(self, name: str) -> None:
         """SSH to this host is cut, also what is connected."""
-        command("docker", "exec", self.apps[name].name, "sh", "-c", CUT.format(verb="I"))
+        command("docker", "exec", self.hosts[name].name, "sh", "-c", CUT.format(verb="I"))
 
     def mend(self, name: str) -> None:
-        command("docker", "exec", self.apps[name].name, "sh", "-c", f"while {CUT.format(verb='D')}; do :; done 2>/dev/null")
+        command("docker", "exec", self.hosts[name].name, "sh", "-c", f"while {CUT.format(verb='D')}; do :; done 2>/dev/null")
 
     # -- what there is -------------------------------------------------------------------------------------------------------
 
@@ -101,11 +106,31 @@ class Fleet(Stack):
         """The containers of the application on a host, of whatever release."""
         return [box for box in self.apps[name].containers().values() if box.name.startswith("prod-example-")]
 
+    def lives(self) -> dict[str, str]:
+        """By host, the release that is recorded as live."""
+        return {name: host.sh(f"basename $(readlink {APP}/live)") for name, host in self.apps.items()}
+
     def live(self) -> str:
         """The release that is recorded as live, on all hosts the same."""
-        found = {name: host.sh(f"basename $(readlink {APP}/live)") for name, host in self.apps.items()}
+        found = self.lives()
         assert len(set(found.values())) == 1, found
         return found["app1"]
+
+    def kept(self, name: str) -> set[str]:
+        """The releases of which a host has a directory, an image, secrets, or containers."""
+        looks = (
+            f"ls {APP}/releases",
+            "docker images --format '{{.Tag}}' longshore/prod-example",
+            "ls /etc/longshore/secrets/prod/example",
+            "docker ps -a --filter label=stack.longshore.service=example --format '{{.Label \"stack.longshore.release\"}}'",
+        )
+        return set(self.apps[name].sh("; ".join(looks)).split())
+
+    def nothing_is_left(self) -> None:
+        """Of a release that failed, also not what its visitors cannot see. The run after may have made it again, and well."""
+        self.failed.discard(self.live())
+        left = {name: self.kept(name) & self.failed for name in self.apps}
+        assert not any(left.values()), left
 
     def settled(self) -> str:
         """Each host runs the live release, all its processes, well, and nothing else; the visitors get it."""
@@ -156,19 +181,19 @@ def footprint(host: Host) -> dict[str, int]:
 
 
 class Stream:
-    """Lines that a script prints on every application host, from the beginning of the block to its end."""
+    """Lines that a script prints on every application host, from the beginning of the block to its end, also while SSH is cut."""
 
     def __init__(self, fleet: Fleet, script: str):
         self.hosts, self.script = fleet.apps, script
         self.lines: list[tuple[str, str]] = []
-        self.watchers: list[subprocess.Popen] = []
+        self.watchers: list[tuple[Host, subprocess.Popen, int]] = []
 
     def __enter__(self) -> Stream:
         for name, host in self.hosts.items():
-            watcher = host.background(f"echo; {self.script}")
-            self.watchers.append(watcher)
-            # The empty line says that the script has begun.
-            assert watcher.stdout.readline() == "\n"
+            words = ["docker", "exec", host.name, "sh", "-c", f"echo $$; {self.script}"]
+            watcher = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            # The first line says that the script has begun.
+            self.watchers.append((host, watcher, int(watcher.stdout.readline())))
             threading.Thread(target=self._read, args=(name, watcher), daemon=True).start()
         return self
 
@@ -177,8 +202,9 @@ class Stream:
             self.lines.append((name, line.strip()))
 
     def __exit__(self, *_: object) -> None:
-        for watcher in self.watchers:
-            watcher.kill()
+        for host, watcher, group in self.watchers:
+            # The end of the engine's client is not that of the script.
+            command("docker", "exec", host.name, "sh", "-c", f"kill -KILL -{group}")
             watcher.wait()
 
 

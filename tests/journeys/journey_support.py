@@ -8,6 +8,7 @@ import contextlib
 import copy
 import json
 import os
+import random
 import re
 import secrets
 import shlex
@@ -29,6 +30,8 @@ HOSTS = ROOT / "tests/hosts"
 DOMAIN = "prod.test"
 # The whole fault matrix instead of a sample.
 SOAK = os.environ.get("STACK_SOAK") == "1"
+# Says what a sample is; the same number samples the same.
+SEED = int(os.environ.get("JOURNEY_SEED") or time.time())
 # For work on the tests: hosts stay, and are found again with their inventory.
 KEEP = os.environ.get("JOURNEY_KEEP") == "1"
 # A machine with other work is slow; a limit is there to end a test that would never end.
@@ -87,10 +90,6 @@ class Host:
 
     def ssh(self, script: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return command(*self._words(script), check=check, timeout=timeout)
-
-    def background(self, script: str) -> subprocess.Popen[str]:
-        """A script that goes on; the caller reads its output and ends it."""
-        return subprocess.Popen(self._words(script), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def sh(self, script: str, **options: Any) -> str:
         return self.ssh(script, **options).stdout.strip()
@@ -409,3 +408,12 @@ def play(
 def figure(line: str) -> None:
     print(line, flush=True)
     FIGURES.append(line)
+
+
+def some(of: list, number: int, what: str) -> list:
+    """All of it in the whole matrix, else a sample that is printed."""
+    if SOAK:
+        return of
+    sample = random.Random(f"{SEED} {what}").sample(of, number)
+    figure(f"           sample of {what} (JOURNEY_SEED={SEED}): {'; '.join(getattr(one, '__name__', str(one)) for one in sample)}")
+    return sample

@@ -36,6 +36,8 @@ import load_open
 TIMEOUT = 40.0
 UPLOAD_BYTES = 100_000
 ITEMS = 20
+# Seconds in which the wanted rate must be reached.
+WINDOW = 5
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,20 @@ class Result:
         times = sorted(took for due, took in self.times if first <= due <= last)
         return 1000 * times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
 
+    def least_rate(self) -> float:
+        """Short requests a second, in those seconds in a row that had the fewest: whether the wanted rate was reached for the whole time."""
+        seconds = Counter(int(due) for due, _took in self.times)
+        # What the last second had is not whole.
+        counts = [seconds[second] for second in range(max(seconds, default=0))]
+        return min((sum(counts[at : at + WINDOW]) / WINDOW for at in range(len(counts) - WINDOW + 1)), default=0.0)
+
     def line(self) -> str:
         kinds = ", ".join(f"{counter.total()} {kind}" for kind, counter in self.statuses.items())
         times = f"p50 {self.percentile(0.5):.0f} ms, p99 {self.percentile(0.99):.0f} ms"
         left_out = f", {self.left_out} left out by visitors who were late" if self.left_out else ""
         kinds += "".join(f"; {kind}: " + ", ".join(f"{number} {what}" for what, number in counter.items()) for kind, counter in self.open.items())
         pace = f"{self.requests} requests in {self.seconds:.0f} s, {self.requests / max(1, self.seconds):.0f} a second"
+        pace += f", of the short ones at least {self.least_rate():.0f} in any {WINDOW} s"
         return f"{pace} ({kinds}), {len(self.failures)} failed, {times}{left_out}"
 
     def first_failures(self, most: int = 10) -> str:

@@ -352,7 +352,10 @@ def test_a_django_application_runs_beside(live, keepsake):
     before = facts.one_release_lives(live)
     web = {"name": "web", "command": ["gunicorn"], "port": 8000, "health": {"path": "/health"}, "routes": [{"host": "board.{{ stack_domain }}"}]}
     board = {"image": "longshore.test/board", "version": "1.0.0", "image_source": "archive", "archive": live.app["archive"], "needs": ["postgres"]}
-    settings = {"secrets": {"SECRET_KEY": ""}, "secrets_as": "files", "migration": {"tool": "django"}, "processes": [web]}
+    # Each release has a file of its own besides those that it shares with the one before.
+    collect = "DJANGO_BUILDING=1 python manage.py collectstatic --noinput && echo $APP_RELEASE > static/$APP_RELEASE.txt"
+    static = [{"path": "/app/static", "command": ["sh", "-c", collect]}]
+    settings = {"secrets": {"SECRET_KEY": ""}, "secrets_as": "files", "migration": {"tool": "django"}, "static": static, "processes": [web]}
     live.values["stack_apps"].append({"name": "board", **board, **settings})
     live.play("a Django application beside").succeeded()
     site = live.web("board")
@@ -360,11 +363,24 @@ def test_a_django_application_runs_beside(live, keepsake):
     assert site.ask("POST", "/api/notes", {"text": "three little words"}).status == 201
     page = site.get("/")
     assert page.status == 200 and b"three little words" in page.body
+    assert site.get(re.search(r'href="(/static/\S+\.css)"', page.body.decode())[1]).status == 200
     assert live.host.sql("SELECT words FROM notes_note", "board") == "3"
     assert live.host.sql("SELECT name FROM django_migrations WHERE app = 'notes' ORDER BY id", "board").splitlines()[-1] == "0003_count_words"
     assert facts.one_release_lives(live) == before
     keepsake.is_there(live)
     assert live.play("two applications, unchanged").succeeded().changed == 0
+
+
+def test_a_page_from_before_a_switch_finds_its_files_at_the_edge(live):
+    def release() -> str:
+        return live.host.sh("basename $(readlink /opt/prod/apps/board/live)")
+
+    old = release()
+    live.values["stack_apps"][1]["env"] = {"LOG_LEVEL": "debug"}
+    live.play("another release of the Django application", "-e", "app_name=board", playbook="playbooks/deploy.yml").succeeded()
+    assert release() != old
+    site = live.web("board")
+    assert [site.get(f"/static/{name}.txt").body.decode().strip() for name in (old, release())] == [old, release()]
 
 
 def test_production_is_not_removed_by_accident(live):

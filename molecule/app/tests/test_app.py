@@ -253,6 +253,30 @@ def test_a_canary_that_answers_with_errors_goes_back_and_the_old_release_has_nev
     assert {text for text, status in visitor.answers if status == "200"} == {"canary"}
 
 
+def test_a_release_that_is_kept_warm_takes_over_again_without_a_start(containers, answer, converge):
+    asked = {"shop_replicas": 2, "shop_deploy": {"keep_previous": "warm"}}
+    before, serving = {data["Id"]: data["State"]["StartedAt"] for data in containers()["web"]}, answer()
+    assert converge(shop_text="cold", **asked).rc == 0
+    assert answer().startswith("cold ")
+    assert converge(app_rollback=True, **asked).rc == 0
+    assert answer() == serving
+    found = containers()
+    assert before.items() <= {data["Id"]: data["State"]["StartedAt"] for data in found["web"]}.items(), "they ran all the time"
+    assert (len(found["web"]), len(found["beat"])) == (4, 1), "the one that was left is warm now"
+
+
+def test_a_process_that_must_not_overlap_stops_before_the_new_one_starts(host, answer, converge):
+    since = host.check_output("date +%s")
+    assert converge(shop_text="alone", shop_strategy="recreate").rc == 0
+    assert answer().startswith("alone ")
+    labels = "--filter label=stack.longshore.process=web --filter label=com.docker.compose.oneoff=False"
+    seen = host.check_output(
+        f"docker events --since {since} --until $(date +%s) --filter event=start --filter event=die {labels} --format '{{{{.Action}}}}'"
+    ).split()
+    assert seen.count("start") == 1 and seen[-1] == "start" and seen.count("die") >= 2, seen
+    assert converge(shop_text="canary", shop_replicas=2).rc == 0
+
+
 def test_a_hook_that_fails_before_the_switch_leaves_the_old_release_and_says_why(answer, converge):
     hooks = [{"stage": "switch", "command": ["sh", "-c", "echo $APP_RELEASE: the cache is cold; exit 3"]}, {"stage": "failed", "command": ["echo", "alarm"]}]
     run = converge(shop_text="hooked", shop_replicas=2, shop_hooks=hooks)

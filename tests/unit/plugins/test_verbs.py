@@ -80,7 +80,7 @@ def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
 
 
 def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
-    (task,) = tasks_of("release", "Refuse a release outside")
+    (task,) = tasks_of("due", "Refuse a release outside")
     task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
     status, output = decides({}, task)
     assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
