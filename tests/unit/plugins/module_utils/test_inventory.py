@@ -154,6 +154,33 @@ MEANING = {
     ),
     "nothing to go back to": ({"apps": [app(deploy={"keep": 1})]}, "stack_apps[shop].deploy.keep", "is out of range"),
     "version and release": ({"variables": {"app_version": "1.2.3", "app_release": "1.2.2-0a1b2c3d"}}, "app_release", "together with app_version"),
+    "SSH at a port of the edge": ({"variables": {"firewall_ssh_port": 443}}, "firewall_ssh_port", "is a port of the edge"),
+    "SSH from nowhere": ({"variables": {"firewall_ssh_allow": ["10.0.0.1/8"]}}, "firewall_ssh_allow[0]", "is not a network"),
+    "SSH less than never": ({"variables": {"firewall_ssh_limit": -1}}, "firewall_ssh_limit", "is out of range"),
+    "address of the host with a mask": ({"variables": {"firewall_addresses": ["10.0.0.1/8"]}}, "firewall_addresses[0]", "is not an address"),
+    "opening without a port": ({"variables": {"firewall_allow": [{"port": "3010-3000"}]}}, "firewall_allow[0].port", "is neither a port nor a range"),
+    "opening for nobody": (
+        {"variables": {"firewall_allow": [{"port": "9100", "from": ["monitroing"]}]}},
+        "firewall_allow[0].from[0]",
+        "is not a network",
+    ),
+    "database for everybody": ({"variables": {"firewall_allow": [{"port": "5430-5440"}]}}, "firewall_allow[0]", "opens postgres to everybody"),
+    "database for the whole of IPv6": (
+        {"variables": {"firewall_allow": [{"port": "5432", "from": ["::/0"]}]}},
+        "firewall_allow[0]",
+        "opens postgres to everybody",
+    ),
+    "SSH for everybody after all": (
+        {"variables": {"firewall_ssh_allow": ["10.0.0.0/8"], "firewall_ssh_port": 22, "firewall_allow": [{"port": "22"}]}},
+        "firewall_allow[0]",
+        "opens SSH to everybody",
+    ),
+    "every interface for containers": (
+        {"variables": {"firewall_container_interfaces": ["*"]}},
+        "firewall_container_interfaces[0]",
+        "is no name of interfaces",
+    ),
+    "trial without time": ({"variables": {"firewall_trial_seconds": 5}}, "firewall_trial_seconds", "is out of range"),
     "image built on each host": (
         {"apps": [app(image_source="build", build={"context": "examples/fastapi"})], "base": DEV, "hosts": {**TWO_HOSTS, "more": ("app",)}},
         "stack_apps[shop].image_source",
