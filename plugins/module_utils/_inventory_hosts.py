@@ -1,26 +1,32 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules about the hosts themselves: what the firewall opens."""
+"""Rules about the hosts themselves: what the firewall opens, and the settings of the role base."""
 
 from __future__ import annotations
 
 import re
 
-from ansible_collections.longshore.stack.plugins.module_utils import _firewall, _wiring
+from ansible_collections.longshore.stack.plugins.module_utils import _base, _firewall, _wiring
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack
-from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import port_number
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number
 
 # What the kernel takes as a name, and a star at its end.
 INTERFACE = re.compile(r"^[^\s/\"*]{1,15}$|^[^\s/\"*]{1,14}\*$")
 TRIAL_SECONDS = (15, 600)
+KERNEL_KEY = re.compile(r"^[a-z0-9_-]+(\.[A-Za-z0-9_-]+)+$")
+# A reboot takes minutes; hosts that reboot at the same time are an outage.
+REBOOT_MINUTES = 10
 
 
 def check_hosts(stack: Stack, report: Report) -> None:
     """Every rule of this file."""
     for host in stack.hosts.values():
-        for rule in (ssh, own_addresses, openings, container_interfaces, trial):
+        for rule in (ssh, own_addresses, openings, container_interfaces, trial, reboots, kernel, journal, time_servers):
             rule(stack, host, report)
+
+
+# -- firewall ----------------------------------------------------------------------------------------------------------------
 
 
 def ssh(stack: Stack, host: Host, report: Report) -> None:
@@ -102,3 +108,59 @@ def trial(stack: Stack, host: Host, report: Report) -> None:
 def _network(path: Path, text: str, example: str, host: Host, report: Report, allowed: str = "addresses and networks, without bits beyond the mask") -> None:
     if _firewall.network(text) is None:
         report.add(path, "is not a network", value=text, allowed=allowed, example=example, host=host.name)
+
+
+# -- base --------------------------------------------------------------------------------------------------------------------
+
+
+def reboots(stack: Stack, host: Host, report: Report) -> None:
+    window = host.values.get("base_reboot_window")
+    if not window:
+        return
+    found, example = _base.window_minutes(window), "base_reboot_window: 03:00-05:00"
+    if found is None:
+        report.add("base_reboot_window", "is not a window", value=window, allowed="two times of a day", example=example, host=host.name)
+    elif found[1] < REBOOT_MINUTES * len(stack.hosts):
+        says = f"is too short for {len(stack.hosts)} hosts, which would reboot at the same time"
+        allowed = f"{REBOOT_MINUTES} minutes for each host"
+        report.add("base_reboot_window", says, value=window, allowed=allowed, example=example, host=host.name)
+    if not host.values.get("base_upgrades"):
+        report.add("base_reboot_window", "needs base_upgrades, which is off", value=window, allowed="empty", example='base_reboot_window: ""', host=host.name)
+
+
+def kernel(stack: Stack, host: Host, report: Report) -> None:
+    swappiness, given = host.values.get("base_swappiness"), host.values.get("base_sysctl") or {}
+    if swappiness is not None and not -1 <= swappiness <= 200:
+        report.add("base_swappiness", "is out of range", value=swappiness, allowed="-1 to 200", example="base_swappiness: 10", host=host.name)
+    for key, value in given.items():
+        if not KERNEL_KEY.match(str(key)):
+            example = "base_sysctl: {net.ipv4.tcp_keepalive_time: 300}"
+            report.add(("base_sysctl", str(key)), "is no name of a setting", allowed="names with dots, as sysctl shows them", example=example, host=host.name)
+        elif not isinstance(value, (str, int)) or "\n" in str(value):
+            example = f"{key}: 1"
+            report.add(("base_sysctl", str(key)), "is not a single value", value=value, allowed="a number or a text", example=example, host=host.name)
+    overcommit = given.get("vm.overcommit_memory")
+    if "valkey" in host.groups and overcommit is not None and str(overcommit) != "1":
+        says = "Valkey cannot save where memory is short, and this host is in the group valkey"
+        example = "vm.overcommit_memory: 1"
+        report.add(("base_sysctl", "vm.overcommit_memory"), says, value=overcommit, allowed="1", example=example, host=host.name)
+
+
+def journal(stack: Stack, host: Host, report: Report) -> None:
+    memory_size("base_journal_size", host.values.get("base_journal_size"), "16M", host.name, report)
+    days = host.values.get("base_journal_days")
+    if days is not None and days < 1:
+        report.add("base_journal_days", "is out of range", value=days, allowed="1 or more", example="base_journal_days: 30", host=host.name)
+
+
+def time_servers(stack: Stack, host: Host, report: Report) -> None:
+    for index, name in enumerate(host.values.get("base_time_servers") or []):
+        if not (values.is_ip(name) or values.is_dns_name(name)):
+            report.add(
+                ("base_time_servers", index),
+                "is neither an address nor a host name",
+                value=name,
+                allowed="names without port",
+                example="base_time_servers: [ntp1.mycompany.net]",
+                host=host.name,
+            )

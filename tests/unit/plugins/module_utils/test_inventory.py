@@ -181,6 +181,28 @@ MEANING = {
         "is no name of interfaces",
     ),
     "trial without time": ({"variables": {"firewall_trial_seconds": 5}}, "firewall_trial_seconds", "is out of range"),
+    "reboot at no time": ({"variables": {"base_reboot_window": "at night"}}, "base_reboot_window", "is not a window"),
+    "two hosts that reboot together": (
+        {"hosts": TWO_HOSTS, "variables": {"base_reboot_window": "23:55-00:10"}},
+        "base_reboot_window",
+        "is too short for 2 hosts",
+    ),
+    "reboot for no upgrade": (
+        {"variables": {"base_reboot_window": "03:00-05:00", "base_upgrades": False}},
+        "base_reboot_window",
+        "needs base_upgrades",
+    ),
+    "swapping without end": ({"variables": {"base_swappiness": 500}}, "base_swappiness", "is out of range"),
+    "setting of the kernel without a name": ({"variables": {"base_sysctl": {"swappiness": 1}}}, "base_sysctl.swappiness", "is no name of a setting"),
+    "setting of the kernel as a list": ({"variables": {"base_sysctl": {"vm.x": [1]}}}, "base_sysctl.vm.x", "is not a single value"),
+    "memory that Valkey cannot save in": (
+        {"variables": {"base_sysctl": {"vm.overcommit_memory": 2}}},
+        "base_sysctl.vm.overcommit_memory",
+        "Valkey cannot save",
+    ),
+    "journal of any size": ({"variables": {"base_journal_size": "large"}}, "base_journal_size", "is not a memory size"),
+    "journal of no day": ({"variables": {"base_journal_days": 0}}, "base_journal_days", "is out of range"),
+    "time server with a port": ({"variables": {"base_time_servers": ["ntp.mycompany.net:123"]}}, "base_time_servers[0]", "is neither an address"),
     "image built on each host": (
         {"apps": [app(image_source="build", build={"context": "examples/fastapi"})], "base": DEV, "hosts": {**TWO_HOSTS, "more": ("app",)}},
         "stack_apps[shop].image_source",
