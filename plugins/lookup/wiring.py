@@ -30,6 +30,8 @@ options:
       - V(closed) - why the application O(of) may not be released at this moment, or nothing.
       - V(backends) - the web processes that the switch leads requests to; may have O(served).
       - V(switch_published) - the ports that the switch publishes on this host; may have O(served).
+      - V(openings) - what the firewall of this host lets in, for the module P(longshore.stack.firewall#module); may have O(served).
+      - V(host_settings) - what the services want of this host, for the module P(longshore.stack.host_settings#module).
     type: str
     required: true
   of:
@@ -89,13 +91,16 @@ _raw:
   type: list
 """
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
+from ansible_collections.longshore.stack.plugins.module_utils._base import host_settings
 from ansible_collections.longshore.stack.plugins.module_utils._deploy import closed, deploy_options, hooks, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._firewall import openings
 from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
@@ -113,6 +118,8 @@ class LookupModule(LookupBase):
             "app": lambda: self._app(view, of),
             "backends": lambda: _wiring.backends(view, self.get_option("served")),
             "switch_published": lambda: _wiring.switch_published(view, self.get_option("served")),
+            "openings": lambda: [asdict(opening) for opening in openings(view, self.get_option("served"))],
+            "host_settings": lambda: host_settings(view),
             "deploy": lambda: deploy_options(self._app(view, of)),
             "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts"), self.get_option("at_once")),
             "hooks": lambda: hooks(self._app(view, of), *self.get_option("places")),

@@ -157,9 +157,10 @@ architecture:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.longshore.stack.plugins.module_utils._docker_engine import Machine, converge
+from ansible_collections.longshore.stack.plugins.module_utils._docker_engine import converge
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import Login, Wanted
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._machine import Machine
 
 LOGIN = {"registry": {"required": True}, "username": {"required": True}, "password": {"required": True, "no_log": True}}
 SPEC = {

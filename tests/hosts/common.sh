@@ -9,6 +9,10 @@ image=longshore-testhost
 label=longshore.testhost
 network=${LONGSHORE_TEST_NETWORK:-longshore-test}
 subnet=${LONGSHORE_TEST_SUBNET:-10.89}     # the first two numbers of a /16 that the machine does not use
+# A second network, with IPv6 too, for the hosts that ask for it: on the first a test of IPv6 would pass for nothing.
+dual_network=$network-dual
+dual_subnet=${LONGSHORE_TEST_DUAL_SUBNET:-10.90}
+dual_prefix=${LONGSHORE_TEST_DUAL_PREFIX:-fd89:10ca:1:0}    # the first four numbers of a /64 that the machine does not use
 seed=longshore-seed
 suites=(trixie bookworm)
 

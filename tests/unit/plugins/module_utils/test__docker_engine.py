@@ -10,9 +10,10 @@ import time
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils import _docker_engine
-from ansible_collections.longshore.stack.plugins.module_utils._docker_engine import Machine, converge
+from ansible_collections.longshore.stack.plugins.module_utils._docker_engine import converge
 from ansible_collections.longshore.stack.plugins.module_utils._docker_settings import Login, Wanted
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError, Result
+from ansible_collections.longshore.stack.plugins.module_utils._machine import Machine
 
 DAEMON = "/etc/docker/daemon.json"
 WANTED = {"log-opts": {"max-size": "10m", "max-file": "3"}, "live-restore": True}
