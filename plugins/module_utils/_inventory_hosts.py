@@ -9,7 +9,7 @@ import re
 from ansible_collections.longshore.stack.plugins.module_utils import _base, _firewall, _wiring
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack
-from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size
 
 # What the kernel takes as a name, and a star at its end.
 INTERFACE = re.compile(r"^[^\s/\"*]{1,15}$|^[^\s/\"*]{1,14}\*$")
@@ -30,8 +30,10 @@ def check_hosts(stack: Stack, report: Report) -> None:
 
 
 def ssh(stack: Stack, host: Host, report: Report) -> None:
-    port, limit = host.values.get("firewall_ssh_port"), host.values.get("firewall_ssh_limit")
-    port_number("firewall_ssh_port", port, host.name, report)
+    port, limit = _ssh_port(host), host.values.get("firewall_ssh_limit")
+    if port is None and "firewall_ssh_port" in host.given:
+        value = host.values.get("firewall_ssh_port")
+        report.add("firewall_ssh_port", "is not a port", value=value, allowed="1 to 65535", example="firewall_ssh_port: 22", host=host.name)
     if limit is not None and limit < 0:
         report.add("firewall_ssh_limit", "is out of range", value=limit, allowed="0 or more", example="firewall_ssh_limit: 60", host=host.name)
     if "proxy" in host.groups and port is not None and ("tcp", port) in _firewall.edge_ports(stack.view(host)):
@@ -77,12 +79,17 @@ def _open_to_all(path: Path, ports: range, sources: list[str], stack: Stack, hos
     """An opening must not undo what another variable closes."""
     if sources and not any((net := _firewall.network(name)) and net.prefixlen == 0 for name in sources):
         return
-    if host.values.get("firewall_ssh_allow") and host.values.get("firewall_ssh_port") in ports:
+    if host.values.get("firewall_ssh_allow") and _ssh_port(host) in ports:
         report.add(path, "opens SSH to everybody, and firewall_ssh_allow names who may come in", allowed="another port", example="port: '8080'", host=host.name)
     for service in SERVICES:
         if service in host.groups and host.prod and int(stack.view(host).own(*_wiring.SERVICES[service]["port"])) in ports:
             says = f"opens {service} to everybody, and stack_environment is prod"
             report.add(path, says, allowed="those who need it", example="from: [10.20.0.0/16]", host=host.name)
+
+
+def _ssh_port(host: Host) -> int | None:
+    first, last = _firewall.port_range(host.values.get("firewall_ssh_port")) or (0, -1)
+    return first if first == last else None
 
 
 def container_interfaces(stack: Stack, host: Host, report: Report) -> None:

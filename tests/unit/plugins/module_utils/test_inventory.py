@@ -156,6 +156,7 @@ MEANING = {
     "nothing to go back to": ({"apps": [app(deploy={"keep": 1})]}, "stack_apps[shop].deploy.keep", "is out of range"),
     "version and release": ({"variables": {"app_version": "1.2.3", "app_release": "1.2.2-0a1b2c3d"}}, "app_release", "together with app_version"),
     "SSH at a port of the edge": ({"variables": {"firewall_ssh_port": 443}}, "firewall_ssh_port", "is a port of the edge"),
+    "SSH at several ports": ({"variables": {"firewall_ssh_port": "22-23"}}, "firewall_ssh_port", "is not a port"),
     "SSH from nowhere": ({"variables": {"firewall_ssh_allow": ["10.0.0.1/8"]}}, "firewall_ssh_allow[0]", "is not a network"),
     "SSH less than never": ({"variables": {"firewall_ssh_limit": -1}}, "firewall_ssh_limit", "is out of range"),
     "address of the host with a mask": ({"variables": {"firewall_addresses": ["10.0.0.1/8"]}}, "firewall_addresses[0]", "is not an address"),
