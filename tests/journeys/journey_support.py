@@ -241,6 +241,8 @@ class Stack:
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": hosts}, sort_keys=False))
         values = yaml.safe_load((self.folder / "group_vars/prod.yml").read_text())
         values |= {"stack_domain": DOMAIN, "stack_tls": "internal", "stack_tls_internal_in_prod": True, "stack_image_source": "build"}
+        # A journey comes in by SSH more often than any user does.
+        values["firewall_ssh_limit"] = 0
         del values["stack_acme_email"]
         example = values["stack_apps"][0]
         example |= {"image": "longshore.test/example", "version": "1.0.0", "image_source": "archive", "archive": str(self.archive)}
