@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _base, _firewall, _wiring
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
@@ -72,19 +73,21 @@ def openings(stack: Stack, host: Host, report: Report) -> None:
             if name not in stack.hosts and name not in stack.groups:
                 _network((*path, "from", number), name, "from: [monitoring, 10.20.0.0/16]", host, report, "networks, and hosts and groups of the inventory")
         if ports and rule.get("protocol") != "udp":
-            _open_to_all(path, range(ports[0], ports[1] + 1), sources, stack, host, report)
+            _open_to_all(path, range(ports[0], ports[1] + 1), rule, stack, host, report)
 
 
-def _open_to_all(path: Path, ports: range, sources: list[str], stack: Stack, host: Host, report: Report) -> None:
+def _open_to_all(path: Path, ports: range, rule: dict[str, Any], stack: Stack, host: Host, report: Report) -> None:
     """An opening must not undo what another variable closes."""
+    sources = rule.get("from") or []
     if sources and not any((net := _firewall.network(name)) and net.prefixlen == 0 for name in sources):
         return
     if host.values.get("firewall_ssh_allow") and _ssh_port(host) in ports:
-        report.add(path, "opens SSH to everybody, and firewall_ssh_allow names who may come in", allowed="another port", example="port: '8080'", host=host.name)
+        says = "opens SSH to everybody, and firewall_ssh_allow names who may come in"
+        report.add(path, says, value=rule, allowed="another port", example="port: '8080'", host=host.name)
     for service in SERVICES:
         if service in host.groups and host.prod and int(stack.view(host).own(*_wiring.SERVICES[service]["port"])) in ports:
             says = f"opens {service} to everybody, and stack_environment is prod"
-            report.add(path, says, allowed="those who need it", example="from: [10.20.0.0/16]", host=host.name)
+            report.add(path, says, value=rule, allowed="those who need it", example="from: [10.20.0.0/16]", host=host.name)
 
 
 def _ssh_port(host: Host) -> int | None:
@@ -141,8 +144,8 @@ def kernel(stack: Stack, host: Host, report: Report) -> None:
         report.add("base_swappiness", "is out of range", value=swappiness, allowed="-1 to 200", example="base_swappiness: 10", host=host.name)
     for key, value in given.items():
         if not KERNEL_KEY.match(str(key)):
-            example = "base_sysctl: {net.ipv4.tcp_keepalive_time: 300}"
-            report.add(("base_sysctl", str(key)), "is no name of a setting", allowed="names with dots, as sysctl shows them", example=example, host=host.name)
+            allowed, example = "names with dots, as sysctl shows them", "base_sysctl: {net.ipv4.tcp_keepalive_time: 300}"
+            report.add(("base_sysctl", str(key)), "is no name of a setting", value=str(key), allowed=allowed, example=example, host=host.name)
         elif not isinstance(value, (str, int)) or "\n" in str(value):
             example = f"{key}: 1"
             report.add(("base_sysctl", str(key)), "is not a single value", value=value, allowed="a number or a text", example=example, host=host.name)
