@@ -21,4 +21,3 @@ def test_no_request_task_or_tick_is_lost_while_releases_come_and_go(layout):
     what_was_open_has_ended_properly(storm)
     every_task_is_done(layout, storm)
     there_was_one_beat(layout, storm)
-    assert layout.play("second run").succeeded().changed == 0
