@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,7 +38,10 @@ class Step:
     after: str = ""  # this step comes first, when both were chosen
     alone: tuple[str, ...] = ()  # no two steps that share one of these run at the same time
     asked: bool = False  # runs only when it is named
+    soak: bool = False  # runs in the soak, else only when it is named
 
+
+IN_SOAK = ("releases", "layouts")  # journeys whose sample has not yet been seen to pass in the time of an ordinary run
 
 SAMPLE = "sample of "  # so begin the lines of a test that say what it has chosen from a matrix, and by which seed
 
@@ -82,9 +85,12 @@ def steps() -> list[Step]:
         Step("prepare", "ansible-playbook -i inventories/dev playbooks/engine.yml && tests/hosts/build", 20, fast=False),
         Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", 45, fast=False, after="prepare"),
         *core_steps("sanity", 20, False),
-        *(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys") for name in journeys()),
+        *(
+            replace(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys"), soak=name in IN_SOAK)
+            for name in journeys()
+        ),
         engine_step("machine", "python -m pytest -s tests/machine", 40),
-        *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 20, f"host {name}") for name in scenarios()),
+        *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 30, f"host {name}") for name in scenarios()),
         *(
             engine_step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", 20, f"host {name}", f"core {core}")
             for name in WITH_BOTH_CORES
@@ -96,11 +102,11 @@ def steps() -> list[Step]:
     ]
 
 
-def chosen(available: list[Step], wanted: list[str]) -> list[Step]:
+def chosen(available: list[Step], wanted: list[str], soak: bool) -> list[Step]:
     unknown = [name for name in wanted if not any(matches(step, name) for step in available)]
     if unknown:
         sys.exit(f"No such step: {' '.join(unknown)} (tools/test --list shows them)")
-    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked)]
+    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked and step.soak <= soak)]
 
 
 def matches(step: Step, name: str) -> bool:
@@ -208,7 +214,7 @@ def main() -> int:
     parser.add_argument("--soak", action="store_true", help="whole fault matrices instead of samples (STACK_SOAK=1 for the tests)")
     parser.add_argument("--lanes", type=int, default=min(2, os.cpu_count() or 1), help="how many steps run at a time (default: %(default)s)")
     options = parser.parse_args()
-    todo = chosen(steps(), options.steps)
+    todo = chosen(steps(), options.steps, options.soak)
     if options.list:
         print("\n".join(f"{step.name:24} {'fast' if step.fast else 'slow'}  {step.command}" for step in todo))
         return 0
