@@ -28,11 +28,11 @@ HOSTS = (1, 2, 4, 8)
 # In each step of a run that waits for every host, all of them at once.
 FORKS = str(max(HOSTS))
 EDGE_BY_HAND = """{
-	skip_install_trust
+    skip_install_trust
 }
 app.prod.test {
-	tls internal
-	reverse_proxy by-hand:8000
+    tls internal
+    reverse_proxy by-hand:8000
 }
 """
 
