@@ -64,8 +64,8 @@ class Images:
     def _build(self, recipe: str, script: str) -> str:
         folder = str(RECIPES[recipe])
         build = {"name": recipe, "hash": build_context.folder_hash(folder)}
-        params = {"name": upstream(recipe), "source": "build", "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile", "refresh": False, "timeout": 3600,
-                  "state_path": str(self.folder / "images.json"), "resume": {},
+        params = {"name": upstream(recipe), "source": "build", "base": "", "args": {}, "target": "", "dockerfile": "Dockerfile", "timeout": 3600,
+                  "state_path": str(self.folder / "images.json"), "resume": {}, "refresh": False,
                   "sent": {"build": build, "files": build_context.inline_files(folder), "base_script": script}}  # fmt: skip
         result = {"pending": True}
         try:
