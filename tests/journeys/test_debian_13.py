@@ -298,7 +298,8 @@ def test_a_failing_migration_leaves_containers_and_data_alone(live, failed, keep
 def test_check_mode_shows_the_pending_revision_of_a_version_that_was_never_prepared_and_leaves_nothing(live, failed):
     # The archive has brought all versions to the host.
     live.host.sh("docker image inspect longshore.test/example:1.1.1")
-    look = "ls -R /opt/prod /etc/longshore; ls -A /run/longshore/look 2>/dev/null; docker ps -aq --no-trunc | sort; docker images -q | sort; docker network ls -q | sort"
+    engine = "docker ps -aq --no-trunc | sort; docker images -q | sort; docker network ls -q | sort"
+    look = f"ls -R /opt/prod /etc/longshore; ls -A /run/longshore/look 2>/dev/null; {engine}"
     before = live.host.sh(look)
     with live.changed():
         live.app["version"] = "1.1.1"

@@ -274,7 +274,7 @@ def test_after_a_reboot_of_all_hosts_the_live_release_runs_and_nothing_else(flee
 
 def test_check_mode_shows_the_image_and_names_of_variables_and_changes_nothing(fleet):
     def all_there() -> dict[str, str]:
-        look = f"ls -laR {APP} /etc/longshore; ls -A /run/longshore/look 2>/dev/null; docker ps -aq --no-trunc; docker images -q"
+        look = f"ls -laR {APP} /etc/longshore; ls -A /run/longshore/look 2>/dev/null; docker ps -aq --no-trunc | sort; docker images -q | sort"
         return {name: host.sh(look) for name, host in fleet.apps.items()}
 
     before = all_there()

@@ -74,8 +74,11 @@ def test_health_probe_tells_a_container_that_does_not_serve_and_waits_for_a_slow
     said = probe()
     assert "2 of 2 probes not good" in said
     assert f"container {valkey.container} has exited with 0" in said
-    host.check_output(f"docker start {valkey.container}")
+    # Its health is looked at every second, so it is made slow before the first look.
+    pid = f"$(docker inspect -f '{{{{.State.Pid}}}}' {valkey.container})"
+    host.check_output(f"docker start {valkey.container} && kill -STOP {pid}")
     assert "is still starting" in probe()
+    host.check_output(f"kill -CONT {pid}")
     assert probe(probe_timeout=30) == ""
 
 
