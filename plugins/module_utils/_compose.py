@@ -111,13 +111,14 @@ def belongs(path: str, service: Mapping[str, Any]) -> bool:
 
 
 def assemble(
+    project: str,
     definition: Mapping[str, Any],
     files: Mapping[str, bytes],
     reloaded: Mapping[str, Iterable[str]],
     secrets: Mapping[str, str],
     labels: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The whole compose file.
+    """The whole compose file, with the project's name: plain Compose in the directory, or in a link to it, means the same containers.
 
     definition: services, networks and volumes as a role gives them. files: content by relative path. reloaded: for each service
     the files that it takes over without a restart. secrets: path on the host by name.
@@ -142,9 +143,9 @@ def assemble(
         config = digest([one, {p: hashlib.sha256(files[p]).hexdigest() for p in own}, {s: secrets[s] for s in used}, networks])
         service["labels"][LABEL_CONFIG] = config
         services[name] = service
-    whole: dict[str, Any] = {"services": services}
+    whole: dict[str, Any] = {"name": project, "services": services}
     for key, value in definition.items():
-        if key != "services" and value:
+        if key not in whole and value:
             whole[key] = literal(value)
     if secrets:
         whole["secrets"] = {name: {"file": literal(path)} for name, path in sorted(secrets.items())}

@@ -210,7 +210,7 @@ class Project:
         contents = {path: content for path, (content, _mode) in self.spec.files.items()}
         labels = {LABEL_STACK: self.spec.stack, LABEL_SERVICE: self.spec.service, **self.spec.labels}
         try:
-            return assemble(self.spec.definition, contents, self.spec.reloaded_files(), secrets, labels)
+            return assemble(self.spec.project, self.spec.definition, contents, self.spec.reloaded_files(), secrets, labels)
         except ValueError as error:
             raise ProjectError(str(error)) from error
 

@@ -45,6 +45,6 @@ def _written(path: str, wanted: Mapping[str, Any], service: str) -> str:
     for secret in wanted["secrets"]:
         folder.write(secret["name"], secret["value"].encode(), 0o400, secret["uid"])
     secrets = {secret["name"]: folder.full(secret["name"]) for secret in wanted["secrets"]}
-    whole = assemble({"services": {service: one}, "networks": networks}, {}, {}, secrets, {})
+    whole = assemble(wanted["spec"]["project"], {"services": {service: one}, "networks": networks}, {}, {}, secrets, {})
     folder.write("compose.yaml", to_yaml(whole).encode(), 0o600)
     return path

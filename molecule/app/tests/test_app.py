@@ -66,6 +66,12 @@ def test_the_release_runs_and_is_marked_live(host, containers, answer, hardened)
             hardened(data["Id"], secrets_in_environment=True)
 
 
+def test_plain_compose_in_the_link_to_the_live_release_means_its_containers(host, containers, answer):
+    there = {data["Id"] for found in containers().values() for data in found}
+    assert set(host.check_output("cd /opt/molecule/apps/shop/live && docker compose ps -q").split()) == there
+    assert answer().split()[1] in host.check_output("cd /opt/molecule/apps/shop/live && docker compose exec -T web env")
+
+
 def test_its_secrets_are_files_of_root_alone(host):
     listed = host.check_output("find /etc/longshore -type f -printf '%m %u\\n' | sort -u").splitlines()
     assert set(listed) <= {"400 root", "600 root"}

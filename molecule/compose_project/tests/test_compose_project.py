@@ -24,6 +24,14 @@ def test_a_service_of_ones_own_is_hardened_like_the_others_and_shows_no_secret(h
     assert mail("cat /run/secrets/mail_key").stdout == "canary-of-the-mail"
 
 
+def test_plain_compose_in_its_directory_means_its_container_and_finds_nothing_to_do(host, mail):
+    there = mail.id
+    assert host.check_output("cd /opt/molecule/mail && docker compose ps -q") == there
+    host.check_output("cd /opt/molecule/mail && docker compose up -d")
+    assert mail.id == there
+    assert host.check_output("docker ps -aq --no-trunc --filter label=com.docker.compose.service=mail") == there
+
+
 def test_a_change_concerns_one_service_and_a_verbose_run_shows_no_secret(mail, service, converge, name):
     mails, workers = mail.id, service("worker").id
     run = converge("-vvv", "--diff", mail_text="good day")

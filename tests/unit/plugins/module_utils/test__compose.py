@@ -23,7 +23,7 @@ SECRETS = {"password": "/secrets/password.1", "unused": "/secrets/unused.1"}
 
 def hashes(services=None, files=None, secrets=None, networks=None, labels=None):
     definition = {"services": services or SERVICES, "networks": networks or {}}
-    whole = assemble(definition, files or FILES, {"web": ["config/web/live.conf"]}, secrets or SECRETS, labels or {})
+    whole = assemble("s-shop", definition, files or FILES, {"web": ["config/web/live.conf"]}, secrets or SECRETS, labels or {})
     return {name: service["labels"][LABEL_CONFIG] for name, service in whole["services"].items()}
 
 
@@ -61,6 +61,12 @@ def test_a_new_generation_of_a_secret_recreates_the_service_that_uses_it():
     assert changed(secrets={**SECRETS, "unused": "/secrets/unused.2"}) == []
 
 
+def test_the_file_names_its_project_first_whatever_the_definition_says():
+    whole = assemble("s-shop", {"name": "other", "services": SERVICES}, FILES, {}, SECRETS, {})
+    assert to_yaml(whole).startswith("name: s-shop\nservices:\n")
+    assert "other" not in to_yaml(whole)
+
+
 def test_networks_and_labels_of_the_project_are_part_of_every_service():
     assert changed(networks={"backend": {"name": "b", "external": True}}) == ["web", "cache"]
     assert changed(labels={"stack.longshore.release": "2"}) == ["web", "cache"]
@@ -72,12 +78,12 @@ def test_the_order_of_keys_recreates_nothing():
 
 def test_a_project_that_mounts_its_whole_directory_depends_on_every_file():
     services = {"web": {"image": "web:1", "volumes": [".:/app:ro"]}}
-    whole = [assemble({"services": services}, {"deep/file": content}, {}, {}, {}) for content in (b"a", b"b")]
+    whole = [assemble("s-shop", {"services": services}, {"deep/file": content}, {}, {}, {}) for content in (b"a", b"b")]
     assert whole[0] != whole[1]
 
 
 def test_a_service_is_hardened_unless_it_says_otherwise():
-    web = assemble({"services": {"web": {"image": "x", "read_only": False, "cap_drop": None, "restart": "no"}}}, {}, {}, {}, {})["services"]["web"]
+    web = assemble("s-shop", {"services": {"web": {"image": "x", "read_only": False, "cap_drop": None, "restart": "no"}}}, {}, {}, {}, {})["services"]["web"]
     assert (web["read_only"], web["restart"], web["security_opt"]) == (False, "no", ["no-new-privileges:true"])
     assert "cap_drop" not in web
     assert web["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
@@ -88,7 +94,7 @@ def test_a_dollar_stays_a_dollar_everywhere():
         "services": {"web": {"image": "x", "environment": {"PRICE": "$5 ${HOME}"}, "command": ["sh", "-c", "echo $$"]}},
         "volumes": {"v": {"name": "$v"}},
     }
-    whole = assemble(definition, {}, {}, {"s": "/a$b/s.1"}, {"owner": "$me"})
+    whole = assemble("s-shop", definition, {}, {}, {"s": "/a$b/s.1"}, {"owner": "$me"})
     web = whole["services"]["web"]
     assert web["environment"]["PRICE"] == "$$5 $${HOME}"
     assert web["command"][-1] == "echo $$$$"
@@ -96,7 +102,7 @@ def test_a_dollar_stays_a_dollar_everywhere():
 
 
 def test_labels_of_a_service_may_be_a_list_as_compose_allows():
-    labels = assemble({"services": {"web": {"image": "x", "labels": ["a=1=2", "b"]}}}, {}, {}, {}, {"c": "3"})["services"]["web"]["labels"]
+    labels = assemble("s-shop", {"services": {"web": {"image": "x", "labels": ["a=1=2", "b"]}}}, {}, {}, {}, {"c": "3"})["services"]["web"]["labels"]
     assert {name: labels[name] for name in "abc"} == {"a": "1=2", "b": "", "c": "3"}
 
 
@@ -104,23 +110,23 @@ def test_a_secret_as_an_env_file_is_the_file_of_its_present_generation():
     services = {"web": {"image": "x", "env_file": ["secret:env", "./web.env"]}, "cache": {"image": "y"}}
 
     def whole(generation):
-        return assemble({"services": services}, FILES, {}, {"env": f"/secrets/$env.{generation}"}, {})["services"]
+        return assemble("s-shop", {"services": services}, FILES, {}, {"env": f"/secrets/$env.{generation}"}, {})["services"]
 
     assert whole(1)["web"]["env_file"] == ["/secrets/$$env.1", "./web.env"]
     hashes_of = [{name: service["labels"]["stack.longshore.config"] for name, service in whole(number).items()} for number in (1, 2)]
     assert [name for name in services if hashes_of[0][name] != hashes_of[1][name]] == ["web"]
     with pytest.raises(ValueError, match=r"service web uses the secret 'env', which is not given; given: other"):
-        assemble({"services": services}, FILES, {}, {"other": "/o.1"}, {})
+        assemble("s-shop", {"services": services}, FILES, {}, {"other": "/o.1"}, {})
 
 
 def test_a_secret_that_is_not_given_is_named_with_those_that_are():
     with pytest.raises(ValueError, match=r"service web uses the secret 'password', which is not given; given: other"):
-        assemble({"services": SERVICES}, FILES, {}, {"other": "/o.1"}, {})
+        assemble("s-shop", {"services": SERVICES}, FILES, {}, {"other": "/o.1"}, {})
 
 
 def test_a_service_without_image_is_named():
     with pytest.raises(ValueError, match="service web has no image"):
-        assemble({"services": {"web": {"command": ["x"]}}}, {}, {}, {}, {})
+        assemble("s-shop", {"services": {"web": {"command": ["x"]}}}, {}, {}, {}, {})
 
 
 def test_only_shared_networks_are_to_be_made_by_their_real_names():

@@ -83,6 +83,16 @@ def test_a_bare_host_gets_directories_secrets_files_networks_and_healthy_contain
     whole = yaml.safe_load((shop.path / "compose.yaml").read_text())
     assert whole["secrets"] == {"password": {"file": str(shop.secrets / "password.1")}}
     assert set(whole["services"]) == {"web", "cache", "migrate"}
+    assert whole["name"] == shop.spec.project, "plain Compose in the directory would mean other containers"
+
+
+def test_a_file_that_does_not_name_its_project_yet_is_written_again_and_recreates_nothing(shop):
+    shop.run()
+    file = shop.path / "compose.yaml"
+    file.write_text(file.read_text().removeprefix("name: s-shop\n"))
+    outcome = shop.run()
+    assert (outcome.files, outcome.actions) == (["compose.yaml"], {"web": "unchanged", "cache": "unchanged"})
+    assert file.read_text().startswith("name: s-shop\n")
 
 
 def test_an_unchanged_project_costs_three_calls_and_no_compose(shop):

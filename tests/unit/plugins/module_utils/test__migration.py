@@ -352,7 +352,7 @@ def look(docker, release, tmp_path, monkeypatch):
     service = {"image": "longshore/shop-web:1.5.0-abc", "profiles": ["tools"], "networks": ["backend"], "env_file": ["secret:credentials"]}
     definition = {"services": {"web": {"image": "x"}, "migrate": service}, "networks": {"backend": {"external": True}, "edge": {"external": True}}}
     preview = {
-        "spec": {"release": "1.5.0-abc", "definition": definition, "image": {"id": "sha256:new"}},
+        "spec": {"release": "1.5.0-abc", "project": "stack-shop-1-5-0-abc", "definition": definition, "image": {"id": "sha256:new"}},
         "secrets": [{"name": "credentials", "value": "DATABASE_URL='x'\nOTHER='canary-of-a-file'\n", "uid": os.getuid()}],
     }
     spec = spec_for(release, marker=str(tmp_path / "none" / "migration.json"))
@@ -366,6 +366,7 @@ class TestCheckModeOfAReleaseThatIsNotWritten:
         result = look()
         assert (result["changed"], result["pending_revisions"], result["revision_after"]) == (True, ["c3 step c3"], "c3")
         assert docker.seen["."][0] == 0o700 and docker.seen["credentials"][0] == 0o400
+        assert docker.seen["compose.yaml"][1].startswith("name: stack-shop-1-5-0-abc\n")
         assert 'image: "sha256:new"' in docker.seen["compose.yaml"][1] and "edge" not in docker.seen["compose.yaml"][1]
         assert (docker.applied, docker.started, os.listdir(docker.root), docker.container) == (2, ["read"], [], None)
 
