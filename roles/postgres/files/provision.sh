@@ -46,12 +46,16 @@ fi
 
 while read -r name secret extensions; do
     [ -n "$name" ] || continue
-    role_there=$(echo "SELECT 1 FROM pg_roles WHERE rolname = :'name';" | sql postgres --set name="$name")
-    database_there=$(echo "SELECT 1 FROM pg_database WHERE datname = :'name';" | sql postgres --set name="$name")
-    open_there=$(sql postgres --set name="$name" <<'SQL'
-SELECT 1 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS granted WHERE datname = :'name' AND grantee = 0 LIMIT 1;
+    # One question for all: whether there is the role, the database, and whether every role may use it; each word or an empty field.
+    found=$(sql postgres --set name="$name" <<'SQL'
+SELECT (SELECT 'role' FROM pg_roles WHERE rolname = :'name'),
+       (SELECT 'database' FROM pg_database WHERE datname = :'name'),
+       (SELECT 'open' FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) AS granted
+        WHERE datname = :'name' AND grantee = 0 LIMIT 1);
 SQL
     )
+    role_there=${found%%|*} open_there=${found##*|} database_there=${found#*|}
+    database_there=${database_there%|*}
     if [ -z "$role_there" ] && changed "role $name"; then
         set_password CREATE "$name" "$secret"
     fi

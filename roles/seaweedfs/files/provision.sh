@@ -15,10 +15,17 @@ weed_shell() {
     }
 }
 
-there=$(weed_shell s3.bucket.list)
-there=$(echo "$there" | awk '{print $1}')
+listed=
 while read -r bucket; do
-    [ -n "$bucket" ] || continue
+    # The filer answers at once for a bucket that is there; only where it does not, the shell of SeaweedFS is asked, once, which takes a second.
+    if [ -z "$bucket" ] || wget -q -O /dev/null "http://127.0.0.1:8888/buckets/$bucket/?limit=1"; then
+        continue
+    fi
+    if [ -z "$listed" ]; then
+        there=$(weed_shell s3.bucket.list)
+        there=$(echo "$there" | awk '{print $1}')
+        listed=yes
+    fi
     if ! echo "$there" | grep -qxF "$bucket"; then
         [ "$check" = --check ] || weed_shell "s3.bucket.create -name $bucket" >/dev/null
         echo "changed: bucket $bucket"
