@@ -39,6 +39,8 @@ from newcomer import Newcomer, changed
 # Holds community.docker, which the collection itself does not need.
 USUAL_PACKAGE = {"2.19": "ansible==12.3.0", "2.21": "ansible==14.5.0"}
 RUNS = 5
+# What only the collection reads in a project's directory.
+OURS = (".longshore*", "release.json", "migration.*", "*.log")
 # By hand, the switch is told which container serves.
 LEAD = """
 import socket, subprocess, sys
@@ -108,12 +110,16 @@ def up_by_hand(ours: Stack, hand: Stack) -> float:
 
 
 def usual_playbook(stack: Stack) -> Path:
-    """The same stack, written the usual way: a template for each file, Compose for each project."""
+    """The same stack, written the usual way: a template for each file, Compose for each project.
+
+    Without the files that only this collection reads. Those that make databases and buckets stay, for what the other way would need for that.
+    """
     folder = CACHE / "usual"
     folder.mkdir(parents=True, exist_ok=True)
     tasks = []
     for number, project in enumerate(projects(stack)):
-        listed = stack.host.sh(f"cd {project} && find . -type f -not -name '.longshore*' -not -name 'migration.*'").split()
+        unread = " ".join(f"-not -name '{name}'" for name in OURS)
+        listed = stack.host.sh(f"cd {project} && find . -type f {unread}").split()
         for path in listed:
             source = folder / f"{number}-{path.removeprefix('./').replace('/', '-')}.j2"
             source.write_text("{% raw %}" + stack.host.ssh(f"cat {project}/{path}").stdout + "{% endraw %}")
@@ -146,6 +152,8 @@ def seconds_of(*words: str | Path, settled: bool = True) -> float:
 
 def unchanged() -> None:
     with stack_of("bench-ours") as stack:
+        # The other side has neither.
+        stack.values |= {"stack_base": False, "stack_firewall": False}
         stack.play("converge").succeeded()
         site = [ROOT / ".venv/bin/ansible-playbook", "-i", stack.folder, "site.yml"]
         usual = [usual_environment() / "bin/ansible-playbook", "-i", stack.folder, usual_playbook(stack)]
