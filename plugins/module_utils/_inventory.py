@@ -15,8 +15,10 @@ from ansible_collections.longshore.stack.plugins.module_utils._specs import Role
 SERVICES = ("postgres", "valkey", "rabbitmq", "minio", "seaweedfs")
 PROXIES = ("caddy", "traefik", "nginx")
 PLACEHOLDER = "CHANGE_ME"
-SECRET_NAME = re.compile(r"passw|secret|key|token|credential", re.IGNORECASE)
-URL_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+# A key is one as a word or at the end of a name; in `valkey_port`, and in Valkey's own name, it is none.
+SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|(?:^|_)keys?(?:_|$)|(?<!val)keys?$", re.IGNORECASE)
+# Up to the last one: a password that nobody quoted may have the sign in it.
+URL_LOGIN = re.compile(r"(?<=://)\S*@")
 SECRET_EXCEPTIONS = re.compile(r"^(secrets_as|stack_secrets_root)$")
 
 Path = tuple[Any, ...]

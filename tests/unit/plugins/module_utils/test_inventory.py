@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, text_report
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, show, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
 from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles
 
@@ -490,6 +490,10 @@ NO_VALUE = re.compile(
 )
 
 
+# Where a value is a secret, by the name of what is reported.
+OF_A_SECRET = re.compile(r"_password$|_secret_key$|\.password$|\.secrets\b|\.credentials\b|\.env\.\w*(SECRET|TOKEN|API_?KEY)\w*$")
+
+
 @pytest.mark.parametrize("case", [*TYPES, *MEANING])
 def test_a_wrong_inventory_has_one_error_that_names_the_variable_and_what_is_wrong(case):
     change, variable, words = {**TYPES, **MEANING}[case]
@@ -499,6 +503,37 @@ def test_a_wrong_inventory_has_one_error_that_names_the_variable_and_what_is_wro
     assert problems[0].allowed
     assert problems[0].example
     assert problems[0].value or NO_VALUE.search(problems[0].says), "a wrong value is shown"
+    assert problems[0].value != "(hidden)" or OF_A_SECRET.search(variable)
+
+
+def paths_of(options, *above):
+    for name, option in options.items():
+        yield (*above, name)
+        yield from paths_of(option.get("options") or {}, *above, name)
+
+
+@pytest.mark.parametrize("role", sorted(SPECS))
+def test_of_all_variables_only_passwords_and_secrets_are_not_shown(role):
+    paths = list(paths_of(SPECS[role].options))
+    hidden = {".".join(path) for path in paths if show(path, "wrong") == "(hidden)"}
+    assert hidden == {".".join(path) for path in paths if OF_A_SECRET.search(".".join(path))}
+
+
+@pytest.mark.parametrize(
+    "name", ["API_KEY", "apikey", "STRIPE_APIKEY_2", "SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "KEY", "ssh_keys", "VALKEY_KEY", "valkey_password", "TOKEN_ID"]
+)
+def test_a_variable_that_is_called_a_key_or_a_secret_is_not_shown(name):
+    assert show(("stack_apps", "[shop]", "env", name), "canary") == "(hidden)"
+
+
+@pytest.mark.parametrize("name", ["VALKEY_HOST", "valkey", "KEYCLOAK_URL", "KEYBOARD", "MONKEYPATCH"])
+def test_a_variable_that_has_the_letters_of_a_key_in_it_is_shown(name):
+    assert show(("stack_apps", "[shop]", "env", name), "wrong") == "'wrong'"
+
+
+@pytest.mark.parametrize("password", ["canary", "canary@canary", "canary/canary", "canary:can@ary/can@ary"])
+def test_the_login_of_an_address_is_not_shown_however_it_is_written(password):
+    assert show(("valkey_external_url",), f"rediss://shop:{password}@cache.mycompany.net:x") == "'rediss://***@cache.mycompany.net:x'"
 
 
 @pytest.mark.parametrize("hosts", [ONE_HOST, TWO_HOSTS], ids=["one host", "two hosts"])
