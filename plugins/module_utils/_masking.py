@@ -17,7 +17,8 @@ SHORTEST_FRAGMENT = 8
 # The same for a whole value.
 _SHORTEST_VALUE = 6
 _URL_PASSWORD = re.compile(r"(?P<begin>[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@'\"]*:)(?P<password>[^\s'\"]+)@")
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+# Not the path of a file that holds one, nor the name of a key: an application's is its own name, which is a word of any text.
+_SECRET_NAME = re.compile(r"^(?!.*(?:_FILE|KEY_ID)$).*(?:PASS|SECRET|TOKEN|KEY|CREDENTIAL)", re.IGNORECASE)
 
 
 def fragments(value: str) -> set[str]:

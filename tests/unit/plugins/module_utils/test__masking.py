@@ -2,10 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._masking import files_of, masked, secrets_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import release_of
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
+
+COLLECTION = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,31 @@ def test_values_of_variables_that_are_called_secret_are_masked():
 def test_the_password_within_a_url_of_the_environment_is_masked_where_it_stands_alone():
     secrets = secrets_of({"DATABASE_URL": "postgresql://app:p%40ssw0rd@db/app?x=1"})
     assert masked("password=p@ssw0rd p%40ssw0rd", secrets) == "password=*** ***"
+
+
+@pytest.mark.parametrize("secrets_as", ["environment", "files"])
+def test_what_the_example_application_is_given_in_the_open_is_no_secret(secrets_as):
+    """An application's own name is its database, its user, and the name of its key of S3."""
+    inventory = yaml.safe_load((COLLECTION / "inventories/prod/group_vars/prod.yml").read_text())
+    app = {**inventory["stack_apps"][0], "image": "example", "version": "1", "secrets_as": secrets_as}
+    values = {"stack_name": "prod", "stack_apps": [app], "stack_root": "/o", "stack_secrets_root": "/s", "stack_data_root": "/d"}
+    groups = {group: ["box"] for group in ("postgres", "valkey", "rabbitmq", "minio", "app")}
+    names = [f"{need}_example" for need in app["needs"]] + [f"app_example_{name}" for name in app.get("secrets") or {}]
+    issued = {name: f"canary-of-{name}" for name in names}
+    made = release_of(View("box", groups, lambda _host, name, default=None: values.get(name, default)), app, {"ref": "example:1", "id": "sha256:1"}, issued)
+    environment = {name: str(value) for name, value in made["spec"]["definition"]["services"]["web"]["environment"].items()}
+    assert environment["AWS_ACCESS_KEY_ID"] == "example"
+    assert secrets_as != "files" or environment["DATABASE_PASSWORD_FILE"] == "/run/secrets/DATABASE_PASSWORD"
+    files = [secret["value"] for secret in made["secrets"]]
+    said = 'FATAL: database "example" does not exist; example.0002_prices; cannot read /run/secrets/DATABASE_PASSWORD'
+    assert masked(said, secrets_of(environment, files)) == said
+    for value in issued.values():
+        assert value not in masked(f"password {value} of it", secrets_of(environment, files))
+
+
+def test_the_key_that_belongs_to_the_name_of_a_key_is_masked():
+    environment = {"AWS_ACCESS_KEY_ID": "example", "AWS_SECRET_ACCESS_KEY": "canary-of-s3", "TLS_KEY_FILE": "/run/tls.key", "KEYFILE_PASSWORD": "canary-too"}
+    assert masked("example canary-of-s3 /run/tls.key canary-too", secrets_of(environment)) == "example *** /run/tls.key ***"
 
 
 def test_what_a_secret_file_holds_is_masked_whatever_its_name_is():
