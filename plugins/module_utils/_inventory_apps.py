@@ -287,7 +287,10 @@ def archive(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: R
 
 
 def needs(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Report) -> None:
-    for need in app["needs"]:
+    once = list(dict.fromkeys(app["needs"]))
+    for need in repeated(app["needs"]):
+        report.add((*path, "needs"), "names a service twice", value=need, allowed="each service once", example=f"needs: [{', '.join(once)}]", host=host.name)
+    for need in once:
         groups, url = NEED_GROUPS[need], NEED_URLS[need]
         if not any(stack.groups.get(group) for group in groups) and not host.values.get(url):
             report.add(

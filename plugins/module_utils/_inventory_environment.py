@@ -61,7 +61,7 @@ def secrets(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: R
 def given_names(app: dict[str, Any], host: Host) -> list[str]:
     """The variables that the stack gives to an application."""
     found = list(ALWAYS_GIVEN)
-    for need in app["needs"]:
+    for need in dict.fromkeys(app["needs"]):
         if host.values.get(NEED_URLS[need]):
             found.append(URL_NAMES[need])
         else:

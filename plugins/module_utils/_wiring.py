@@ -27,7 +27,6 @@ S3_SERVICES = ("minio", "seaweedfs")
 SWITCH_PORTS = (20000, 10000)
 # Places of a backend in each group; more replicas than that change the switch's configuration.
 SWITCH_PLACES = 8
-NEEDS = ("postgres", "valkey", "rabbitmq", "s3")
 
 
 class WiringError(Exception):

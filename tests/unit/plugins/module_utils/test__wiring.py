@@ -32,7 +32,7 @@ def view(host="box", groups=None, hostvars=None, **variables):
 
 
 APART = {"postgres": ["db1"], "valkey": ["db1"], "rabbitmq": ["db1"], "minio": ["db1"], "proxy": ["web1"], "app": ["web1", "web2"]}
-VALUES = {f"{need}_my-shop": f"{need}/p@ss" for need in _wiring.NEEDS} | {"app_my-shop_SECRET_KEY": "k"}
+VALUES = {f"{need}_my-shop": f"{need}/p@ss" for need in APP["needs"]} | {"app_my-shop_SECRET_KEY": "k"}
 
 
 # -- where a service is ------------------------------------------------------------------------------------------------

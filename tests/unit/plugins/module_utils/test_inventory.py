@@ -92,6 +92,7 @@ TYPES = {
     "unknown key of a process": ({"apps": [web(ports=1)]}, "stack_apps[shop].processes[web].ports", "did you mean port?"),
     "command as a line": ({"apps": [web(command="gunicorn app")]}, "stack_apps[shop].processes[web].command", "is not a list"),
     "unknown need": ({"apps": [app(needs=[*APP["needs"], "mysql"])]}, "stack_apps[shop].needs[4]", "not one of the choices"),
+    "need given twice": ({"apps": [app(needs=["postgres", "s3", "postgres"], processes=[])]}, "stack_apps[shop].needs", "names a service twice"),
     "unknown migration tool": ({"apps": [app(migration={"tool": "flyway"})]}, "stack_apps[shop].migration.tool", "not one of the choices"),
 }
 MEANING = {
