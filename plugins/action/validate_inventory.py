@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         reader = InventoryReader(task_vars["hostvars"], task_vars["groups"], self._task, self._loader)
         report = Report()
         for name in reader.names:
-            check_placeholders(reader.given(name), name, report)
+            check_placeholders(reader.given(name), reader.roles, name, report)
         hosts = {name: reader.host(name, report) for name in reader.names}
         find = partial(_find, _search_path(self._loader.get_basedir()))
         files = Files(lambda path: find(os.path.isfile, path), lambda path: find(os.path.isdir, path))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._specs import Role
+from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, line_at
 
 SERVICES = ("postgres", "valkey", "rabbitmq", "minio", "seaweedfs")
 PROXIES = ("caddy", "traefik", "nginx")
@@ -135,6 +135,13 @@ def path_name(path: Path) -> str:
         else:
             text += f".{part}" if text else str(part)
     return text
+
+
+def example_at(roles: dict[str, Role], path: Path) -> str:
+    """A line that a user may write at a path, for any variable."""
+    if path[0] == "ansible_host":
+        return "ansible_host: 10.20.0.11"
+    return line_at(roles, path) or f"{path_name(path)}: ..."
 
 
 def is_secret(path: Path) -> bool:

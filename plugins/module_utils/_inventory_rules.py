@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PLACEHOLDER, Files, Host, Problem, Report, Stack, leaves, path_name
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PLACEHOLDER, Files, Host, Problem, Report, Stack, example_at, leaves
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_apps import check_apps
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_hosts import check_hosts
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import check_services
@@ -35,13 +35,13 @@ def check(
     return report.problems()
 
 
-def check_placeholders(variables: Mapping[str, Any], host: str, report: Report) -> None:
+def check_placeholders(variables: Mapping[str, Any], roles: Mapping[str, Role], host: str, report: Report) -> None:
     """What a user has to fill in and did not; variables of any name, as they were written."""
     for name, value in variables.items():
         for path, leaf in leaves((name,), value):
             if isinstance(leaf, str) and PLACEHOLDER in leaf:
                 label = f"{name} of {host}" if name == "ansible_host" else ""
-                example = "ansible_host: 10.20.0.11" if name == "ansible_host" else f"{path_name(path)}: yours"
+                example = example_at(dict(roles), path)
                 report.add(path, f"still contains {PLACEHOLDER}", allowed="a value of yours", example=example, host=host, name=label)
 
 

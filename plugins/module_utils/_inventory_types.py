@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Report, element
-from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, example, type_name
+from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, line, type_name
 
 RENAMED = {
     "stack_env": "stack_environment",
@@ -67,7 +67,7 @@ def clean_host(host: Host, roles: dict[str, Role], report: Report) -> dict[str, 
         for name, option in role.options.items():
             value = host.values.get(name)
             if value is None and option.get("required") and concerns(role.name, host):
-                report.add(name, "is required", allowed=type_name(option), example=_line(name, option), host=host.name)
+                report.add(name, "is required", allowed=type_name(option), example=line(name, option), host=host.name)
             # A default that is wrong follows from another variable, which is reported itself.
             to = report if name in host.given else Report()
             cleaned[name] = _clean((name,), name, option, value, host.name, to)
@@ -86,7 +86,7 @@ def _clean(path: Path, name: str, option: dict[str, Any], value: Any, host: str,
     kind = option.get("type", "str")
     result = _convert(kind, value)
     if result is MISSING:
-        report.add(path, _mistake(kind, value), value=value, allowed=type_name(option), example=_line(name, option), host=host)
+        report.add(path, _mistake(kind, value), value=value, allowed=type_name(option), example=line(name, option), host=host)
         return {"list": [], "dict": None if option.get("options") else {}}.get(kind)
     if kind == "list":
         return _clean_list(path, name, option, result, host, report)
@@ -112,7 +112,7 @@ def _clean_dict(path: Path, options: dict[str, Any], values: dict[str, Any], hos
     for key, option in options.items():
         value = values.get(key)
         if (value is None or value == "") and option.get("required"):
-            report.add((*path, key), "is required", allowed=type_name(option), example=_line(key, option), host=host)
+            report.add((*path, key), "is required", allowed=type_name(option), example=line(key, option), host=host)
             cleaned[key] = None
         else:
             cleaned[key] = _clean((*path, key), key, option, value, host, report)
@@ -123,7 +123,7 @@ def _choice(path: Path, name: str, option: dict[str, Any], value: Any, host: str
     choices = option.get("choices")
     if not choices or value in choices:
         return value
-    report.add(path, "is not one of the choices", value=value, allowed=", ".join(str(choice) for choice in choices), example=_line(name, option), host=host)
+    report.add(path, "is not one of the choices", value=value, allowed=", ".join(str(choice) for choice in choices), example=line(name, option), host=host)
     return None
 
 
@@ -167,8 +167,3 @@ def _mistake(kind: str, value: Any) -> str:
         return f"YAML reads this as {'true or false' if isinstance(value, bool) else 'a number'}; put it in quotes"
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a dictionary"}
     return f"is not {words.get(kind, 'a text')}"
-
-
-def _line(name: str, option: dict[str, Any]) -> str:
-    given = example(option)
-    return f"{name}: {given}" if given else ""

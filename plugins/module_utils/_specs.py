@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 EXAMPLE = re.compile(r"^Example: C\((.*)\)$", re.DOTALL)
+# Without braces: what runs a role resolves the texts of its spec as well.
+OF_THE_VAULT = re.compile(r"^Example: a variable of the vault, C\((\w+)\)$")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def defaults(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def description(option: dict[str, Any]) -> list[str]:
     """The sentences that describe an option, without its example."""
-    return [text for text in _texts(option.get("description")) if not EXAMPLE.match(text)]
+    return [text for text in _texts(option.get("description")) if not EXAMPLE.match(text) and not OF_THE_VAULT.match(text)]
 
 
 def example(option: dict[str, Any]) -> str:
@@ -61,9 +63,32 @@ def example(option: dict[str, Any]) -> str:
         found = EXAMPLE.match(text)
         if found:
             return found.group(1)
-    if option.get("default") not in (None, "", [], {}):
+        found = OF_THE_VAULT.match(text)
+        if found:
+            return f"{{{{ {found.group(1)} }}}}"
+    # Of a default that is that of another variable, a choice says more.
+    if option.get("default") not in (None, "", [], {}) and not (option.get("choices") and "{{" in str(option["default"])):
         return str(option["default"]).lower() if option.get("type") == "bool" else str(option["default"])
     return str(option["choices"][0]) if option.get("choices") else ""
+
+
+def line(name: str, option: dict[str, Any]) -> str:
+    """An option as a user may write it, or nothing where there is no example."""
+    given = example(option)
+    # A template that begins a value needs quotes.
+    return f'{name}: "{given}"' if given.startswith("{{") else f"{name}: {given}" if given else ""
+
+
+def line_at(roles: dict[str, Role], path: tuple[Any, ...]) -> str:
+    """The line of the innermost option that a path of the inventory leads to, or nothing where no role knows the variable."""
+    found, options = "", {name: option for role in roles.values() for name, option in role.options.items()}
+    for part in path:
+        if isinstance(part, int) or str(part).startswith("["):
+            continue
+        if part not in options:
+            break
+        found, options = line(part, options[part]), options[part].get("options") or {}
+    return found
 
 
 def type_name(option: dict[str, Any]) -> str:

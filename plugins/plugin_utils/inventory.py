@@ -15,7 +15,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.template import Templar
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Problem, Report, element, is_secret, leaves
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Problem, Report, element, example_at, is_secret, leaves
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import concerns
 from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, load_roles
 
@@ -67,7 +67,7 @@ class InventoryReader:
             wanted.update(key for key in role.options if key in given or concerns(role.name, host))
         for key in wanted & variables.keys():
             # A default that cannot be resolved lacks a variable that is reported itself, or a fact of the host.
-            resolve = partial(_resolve, (key,), variables[key], templar, name, report if key in given else Report())
+            resolve = partial(_resolve, (key,), variables[key], templar, self.roles, name, report if key in given else Report())
             host.values[key] = self._resolved.value(key, variables, resolve)
         return host
 
@@ -124,19 +124,20 @@ def _same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, (str, int, float)) and type(one) is type(other) and one == other)
 
 
-def _resolve(path: Path, value: Any, templar: Templar, host: str, report: Report) -> Any:
+def _resolve(path: Path, value: Any, templar: Templar, roles: dict[str, Role], host: str, report: Report) -> Any:
     """A value without templates. A structure that fails is taken apart, so that only the guilty part is missing and named."""
     try:
         return templar.template(value)
     except Exception as problem:  # whatever a filter or lookup of the inventory raises is an error of the inventory
         if isinstance(value, Mapping):
-            pairs = {key: _resolve((*path, key), inner, templar, host, report) for key, inner in value.items()}
+            pairs = {key: _resolve((*path, key), inner, templar, roles, host, report) for key, inner in value.items()}
             return {key: inner for key, inner in pairs.items() if inner is not MISSING}
         if isinstance(value, (list, tuple)):
-            parts = [_resolve((*path, element(index, inner)), inner, templar, host, report) for index, inner in enumerate(value)]
+            parts = [_resolve((*path, element(index, inner)), inner, templar, roles, host, report) for index, inner in enumerate(value)]
             return [inner for inner in parts if inner is not MISSING]
         reason = _reason(path, value, problem, templar.available_variables)
-        report.add(path, f"cannot be resolved: {reason}", allowed="a value, or a template of defined variables", host=host)
+        example = example_at(roles, path)
+        report.add(path, f"cannot be resolved: {reason}", allowed="a value, or a template of defined variables", example=example, host=host)
         return MISSING
 
 

@@ -132,6 +132,7 @@ def test_a_filter_that_quotes_a_secret_in_its_error_does_not_reveal_it(run):
     status, output = run(inventory)
     assert status == 2
     assert "stack_apps[shop].processes[web].memory: cannot be resolved" in output
+    assert "allowed: a value, or a template of defined variables; example: memory: 512M" in " ".join(output.split())
     assert "canary" not in output
 
 

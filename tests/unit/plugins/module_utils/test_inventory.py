@@ -60,7 +60,7 @@ def problems_of(variables=None, hosts=None, apps=None, host_variables=None, base
         below["stack_address"] = own.get("ansible_host", name)
         below.update({key: value.replace("{{ stack_name }}", "shop") for key, value in below.items() if isinstance(value, str)})
         found[name] = Host(name, frozenset(members), {**below, **own}, frozenset(own))
-        check_placeholders(own, name, report)
+        check_placeholders(own, SPECS, name, report)
     return check(found, groups, SPECS, files, report)
 
 
@@ -603,6 +603,16 @@ def test_a_value_that_is_not_filled_in_is_told_once_not_again_by_every_rule():
         ("stack_acme_email", "still contains CHANGE_ME"),
         ("stack_domain", "still contains CHANGE_ME"),
     ]
+
+
+def test_what_is_said_to_write_in_place_of_a_placeholder_is_accepted():
+    unfilled = [{**web(), "image": "CHANGE_ME", "version": "CHANGE_ME"}]
+    problems = problems_of(variables={"stack_domain": "CHANGE_ME", "stack_acme_email": "CHANGE_ME", "vault_token": "CHANGE_ME"}, apps=unfilled)
+    written = {problem.name: yaml.safe_load(problem.example) for problem in problems}
+    assert written.pop("vault_token") == {"vault_token": "..."}, "of a variable that no role knows nobody knows an example"
+    apps = [{**unfilled[0], **written.pop("stack_apps[shop].image"), **written.pop("stack_apps[shop].version")}]
+    assert set(written) == {"stack_domain", "stack_acme_email"}
+    assert problems_of(variables={name: value for line in written.values() for name, value in line.items()}, apps=apps) == []
 
 
 def test_the_report_has_variable_value_allowed_and_example_of_each_error():

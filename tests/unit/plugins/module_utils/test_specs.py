@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Report
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import clean_host
 from ansible_collections.longshore.stack.plugins.module_utils._specs import (
+    Role,
     defaults,
     description,
     example,
+    line,
+    line_at,
     load_roles,
     role_from_spec,
     type_name,
@@ -42,6 +47,39 @@ def test_every_variable_of_a_role_is_described(name):
     assert [option for option, spec in KNOWN[name].options.items() if not description(spec)] == []
 
 
+def options_of(options, *above):
+    """All options of a role with their paths."""
+    for name, option in options.items():
+        yield (*above, name), option
+        yield from options_of(option.get("options") or {}, *above, name)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_every_option_of_a_role_has_an_example_of_its_type(name):
+    """Also the secrets: it is what an error says that is to be written there."""
+    wrong = {}
+    for path, option in options_of(KNOWN[name].options):
+        written, report = yaml.safe_load(line(path[-1], option) or "{}"), Report()
+        clean_host(Host("box", frozenset(), written, frozenset(written)), {"x": Role("x", "", (), {path[-1]: option})}, report)
+        if not written or report.problems():
+            wrong[".".join(path)] = [problem.says for problem in report.problems()] or "no example"
+    assert wrong == {}
+
+
+def test_the_example_at_a_path_is_that_of_the_innermost_option():
+    inner = {"name": {"description": "Name.", "required": True}, "uid": {"description": "Example: C(7)"}, "env": {"description": "Example: C({A: b})"}}
+    roles = {"demo": Role("demo", "", (), {"demo_list": {"description": "Example: C([{uid: 7}])", "options": inner}})}
+    assert line_at(roles, ("demo_list",)) == line_at(roles, ("demo_list", 0, "other", "uid")) == "demo_list: [{uid: 7}]"
+    assert line_at(roles, ("demo_list", "[uid]", "uid")) == "uid: 7"
+    assert line_at(roles, ("demo_list", 3, "env", "uid")) == "env: {A: b}"
+    assert line_at(roles, ("other", "uid")) == line_at(roles, ("demo_list", 0, "name")) == ""
+
+
+def test_the_example_of_a_secret_is_a_variable_of_the_vault():
+    option = {"description": ["Password.", "Example: a variable of the vault, C(vault_demo_password)"]}
+    assert (description(option), line("demo_password", option)) == (["Password."], 'demo_password: "{{ vault_demo_password }}"')
+
+
 def test_an_example_is_told_apart_from_the_description():
     option = {"description": ["Memory limit.", "Example: C(512M)"], "default": "1G"}
     assert description(option) == ["Memory limit."]
@@ -52,6 +90,8 @@ def test_without_a_written_example_the_default_or_a_choice_is_one():
     assert example({"description": "Port.", "default": 80}) == "80"
     assert example({"description": "Off or on.", "type": "bool", "default": True}) == "true"
     assert example({"description": "Kind.", "choices": ["a", "b"]}) == "a"
+    assert example({"description": "Kind.", "choices": ["a", "b"], "default": "{{ other }}"}) == "a"
+    assert line("path", {"description": "Path.", "default": "{{ other }}/x"}) == 'path: "{{ other }}/x"'
     assert example({"description": "Name."}) == ""
 
 
