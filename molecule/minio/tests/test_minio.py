@@ -47,5 +47,6 @@ def test_a_server_that_cannot_start_ends_the_run_with_its_own_words(host, servic
     broken = converge(minio_root_password="short")
     assert broken.rc != 0
     assert "last lines of molecule-minio-minio-1" in broken.output
+    assert "Unable to validate credentials" in broken.output and "length at least 8 characters" in broken.output
     assert converge().rc == 0
     assert service("minio").health == "healthy"
