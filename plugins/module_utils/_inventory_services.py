@@ -12,11 +12,18 @@ from ansible_collections.longshore.stack.plugins.module_utils import _inventory_
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import concerns
+from ansible_collections.longshore.stack.plugins.module_utils._specs import line_at
 
 MEMORY_FLOORS = {"postgres": "128M", "rabbitmq": "256M", "minio": "256M", "seaweedfs": "128M"}
 MEMORY_FLOOR = "16M"
 # What a service takes for itself, in its own settings (`<role>_config`): the bytes that a number without a unit counts.
 MEMORY_SETTINGS = {"postgres": {"shared_buffers": 8192, "work_mem": 1024, "maintenance_work_mem": 1024}, "valkey": {"maxmemory": 1}}
+# What the stack counts on in these settings: where it reaches a service, and the files that it gives it. With another value nothing comes up.
+OWN_SETTINGS = {
+    "postgres": ("listen_addresses", "port", "config_file", "hba_file", "data_directory", "unix_socket_directories", "password_encryption"),
+    "valkey": ("bind", "port", "aclfile", "user", "dir", "daemonize"),
+    "rabbitmq": ("listeners.tcp", "listeners.tcp.default", "management.tcp.port", "prometheus.tcp.port", "load_definitions"),
+}
 # What else is a size of memory, and the least that makes sense.
 OTHER_SIZES = {"_shm_size": "1M", "_log_max_size": "1K"}
 # As RabbitMQ reads it: no fraction, no space.
@@ -29,7 +36,7 @@ SECRET_ENDINGS = ("_password", "_secret_key")
 def check_services(stack: Stack, report: Report) -> None:
     """Every rule of this file."""
     for host in stack.hosts.values():
-        for rule in (archives, sizes, images, published_ports, spoiled_passwords):
+        for rule in (archives, sizes, own_settings, images, published_ports, spoiled_passwords):
             rule(stack, host, report)
         if host.prod:
             passwords(host, report)
@@ -89,6 +96,24 @@ def memory_settings(role: str, limit: Any, host: Host, report: Report) -> None:
         elif most and found * (unit if str(given).strip().isdigit() else 1) >= most:
             example = f"{name}: {most // 2**22}MB"
             report.add(path, f"does not fit into {role}_memory ({limit})", value=given, allowed=f"less than {role}_memory", example=example, host=host.name)
+
+
+def own_settings(stack: Stack, host: Host, report: Report) -> None:
+    """A service with another port or other users starts, and is waited for until the time is over."""
+    for role, own in OWN_SETTINGS.items():
+        variable = f"{role}_config"
+        settings = (host.values.get(variable) or {}) if concerns(role, host) else {}
+        for name, value in settings.items():
+            # RabbitMQ alone tells upper from lower case.
+            if (str(name) if role == "rabbitmq" else str(name).lower()) in own:
+                report.add(
+                    (variable, str(name)),
+                    "is set by the role, and the stack counts on it",
+                    value=value,
+                    allowed=f"settings other than {', '.join(own)}",
+                    example=line_at(stack.roles, (variable,)),
+                    host=host.name,
+                )
 
 
 def images(stack: Stack, host: Host, report: Report) -> None:

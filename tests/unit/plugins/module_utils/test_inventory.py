@@ -14,6 +14,7 @@ import yaml
 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, show, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import OWN_SETTINGS
 from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles
 
 ROLES = Path(__file__).parents[4] / "roles"
@@ -331,6 +332,10 @@ MEANING = {
     "sorting above memory": ({"variables": {"postgres_config": {"work_mem": "512MB"}}}, "postgres_config.work_mem", "does not fit into postgres_memory"),
     "buffers in words": ({"variables": {"postgres_config": {"shared_buffers": "a lot"}}}, "postgres_config.shared_buffers", "is not a memory size"),
     "cache above memory": ({"variables": {"valkey_config": {"maxmemory": "1gb"}}}, "valkey_config.maxmemory", "does not fit into valkey_memory (256M)"),
+    "another port inside": ({"variables": {"postgres_config": {"port": 7}}}, "postgres_config.port", "is set by the role"),
+    "another port inside, in capitals": ({"variables": {"valkey_config": {"Port": 7}}}, "valkey_config.Port", "is set by the role"),
+    "users of another file": ({"variables": {"valkey_config": {"aclfile": "/x"}}}, "valkey_config.aclfile", "is set by the role"),
+    "another listener": ({"variables": {"rabbitmq_config": {"listeners.tcp.default": 7}}}, "rabbitmq_config.listeners.tcp.default", "is set by the role"),
     "no cpu": ({"apps": [web(cpus=0)]}, "stack_apps[shop].processes[web].cpus", "is not above zero"),
     "same ports of the proxy": (
         {"variables": {"stack_http_port": 8443, "stack_https_port": 8443}, "base": DEV},
@@ -576,6 +581,22 @@ def test_settings_that_fit_and_hosts_that_differ_in_what_is_their_own_are_accept
     settings = {"postgres_config": postgres, "valkey_config": {"maxmemory": "100mb", "save": "900 1"}}
     smaller = app(env={"LOG_LEVEL": "debug"}, processes=[{**WEB, "memory": "256M", "replicas": 2}, APP["processes"][1]])
     assert problems_of(variables=settings, hosts=TWO_HOSTS, host_variables={"web": {"stack_apps": [smaller]}}) == []
+
+
+@pytest.mark.parametrize("role", sorted(OWN_SETTINGS))
+def test_what_a_role_writes_about_addresses_ports_and_files_is_its_own(role):
+    """So that a new line of the template is not forgotten."""
+    template = "".join(path.read_text() for path in (ROLES / role / "templates").glob("*.conf.j2") if "hba" not in path.name)
+    settings = dict(re.findall(r"^([a-z][\w.-]*)(?: = | )(.+)$", template, re.MULTILINE))
+    own = {name for name, value in settings.items() if re.search(r"^'?(/|\*|\d{4,5}'?$)", value)}
+    assert own and own <= set(OWN_SETTINGS[role])
+
+
+def test_settings_beside_those_of_the_role_and_of_a_service_without_a_host_are_accepted():
+    settings = {"rabbitmq_config": {"listeners.tcp.local": "127.0.0.1:7"}, "valkey_config": {"databases": 4}, "postgres_config": {"ssl": True}}
+    assert problems_of(variables=settings) == []
+    elsewhere = {"valkey_external_url": "rediss://cache.mycompany.net", "valkey_config": {"port": 7}}
+    assert problems_of(variables=elsewhere, hosts={"box": ("postgres", "rabbitmq", "minio", "proxy", "app")}) == []
 
 
 def test_all_errors_of_an_inventory_come_together():
