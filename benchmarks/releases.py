@@ -85,12 +85,16 @@ def release() -> None:
     middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
     own = statistics.median(one["all of it"] - sum(one[name] for name in NOT_OURS) for one in found)
     rest = ", ".join(f"{name} {middle[name]:.1f}" for name in NOT_OURS)
-    print(f"a deploy on one host, median of {RUNS}: {middle['all of it']:.1f} s, {own:.1f} s of them its own overhead, without: {rest}")
-    stages = {name: seconds for name, seconds in middle.items() if name not in (*NOT_OURS, "all of it") and seconds >= 0.05}
+    print(
+        f"a deploy on one host, median of {RUNS}: {middle['all of it']:.1f} s, {own:.1f} s of them its own overhead, without: {rest}; "
+        f"{middle[STOP]:.1f} s of the overhead the old containers needed to end after they were told to"
+    )
+    stages = {name: seconds for name, seconds in middle.items() if name not in (*NOT_OURS, STOP, "all of it") and seconds >= 0.05}
     print("seconds by stage, with what is not ours in it: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages.items()))
 
 
 NOT_OURS = ("image", "migration", "the application's own start", "observation", "drain")
+STOP = "the application's own stop"
 
 
 def one_release(stack: Stack, number: int) -> dict[str, float]:
@@ -104,7 +108,8 @@ def one_release(stack: Stack, number: int) -> dict[str, float]:
         "all of it": run.seconds,
         "image": sum(seconds for name, seconds in tasks.items() if name.startswith("Have the image of ")),
         "migration": record["seconds"]["migrate"],
-        "the application's own start": own_start(stack, since),
+        "the application's own start": of_each(took(stack, since, "start", "health_status: healthy")),
+        STOP: of_each(took(stack, since, "kill", "die")),
         "observation": record["seconds"]["watch"],
         "drain": sum(float(took) for took in re.findall(r"drained in (\S+) s", run.output)),
         "before the first task": before,
@@ -112,20 +117,25 @@ def one_release(stack: Stack, number: int) -> dict[str, float]:
     }
 
 
-def own_start(stack: Stack, since: str) -> float:
-    """Seconds from the start of the new containers until they were healthy: those that start together, and after them what must not run twice."""
+def took(stack: Stack, since: str, first: str, last: str) -> dict[str, float]:
+    """By process, seconds between two events of its container, of those that came first."""
     kinds = "--filter label=stack.longshore.service=example --filter label=com.docker.compose.oneoff=False"
-    template = '{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "stack.longshore.process"}}'
-    lines = stack.host.sh(f"docker events --since {since} --until $(date +%s) --filter event=start --filter event=health_status {kinds} --format '{template}'")
-    took: dict[str, list[float]] = {}
-    for moment, action, *_healthy, process in (line.split() for line in lines.splitlines()):
-        seconds = int(moment) / 1e9
-        if action == "start":
-            took[process] = [seconds, seconds]
-        elif "healthy" in _healthy and process in took and took[process][0] == took[process][1]:
-            took[process][1] = seconds
-    assert set(took) == {"web", "worker", "beat"} and all(end > start for start, end in took.values()), lines
-    seconds = {process: end - start for process, (start, end) in took.items()}
+    kinds += "".join(f" --filter event={event.partition(':')[0]}" for event in (first, last))
+    template = '{{.TimeNano}} {{index .Actor.Attributes "stack.longshore.process"}} {{.Action}}'
+    lines = stack.host.sh(f"docker events --since {since} --until $(date +%s) {kinds} --format '{template}'").splitlines()
+    began: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    for moment, process, action in (line.split(maxsplit=2) for line in lines):
+        if action == first:
+            began.setdefault(process, int(moment) / 1e9)
+        elif action == last and process in began:
+            ended.setdefault(process, int(moment) / 1e9)
+    assert set(began) == set(ended) == {"web", "worker", "beat"}, lines
+    return {process: ended[process] - began[process] for process in began}
+
+
+def of_each(seconds: dict[str, float]) -> float:
+    """Those that start or stop together, and what must not run twice, which does it in a moment of its own."""
     return max(seconds["web"], seconds["worker"]) + seconds["beat"]
 
 

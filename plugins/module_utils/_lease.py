@@ -69,9 +69,8 @@ class Leases:
 
     def take(self, run: str, owner: str, stage: str, seconds: float, process: str = "", dead: str = "") -> Holder:
         """The lease for this run, anew or for longer. dead: a run that is known to be dead, whose lease need not be waited for."""
+        self.refuse_another(run, dead)
         now, other = self.clock(), self.holder()
-        if other and other.run not in (run, dead):
-            raise LeaseError(other.sentence(self.app, now), other)
         mine = other if other and other.run == run else None
         # From the clock, so that it grows even where the file was lost, or where another host kept the lease before.
         seen = max(int(self._read(name).get("number", 0)) for name in (LEASE, FENCE))
@@ -79,6 +78,12 @@ class Leases:
         holder = Holder(run, number, owner, stage, mine.taken if mine else now, now + seconds, process)
         self._write(LEASE, asdict(holder))
         return holder
+
+    def refuse_another(self, run: str, dead: str = "") -> None:
+        """Fails where a run has the lease that is neither this one nor known to be dead."""
+        other = self.holder()
+        if other and other.run not in (run, dead):
+            raise LeaseError(other.sentence(self.app, self.clock()), other)
 
     def guard(self, run: str, number: int, stage: str, renew: float = 0) -> None:
         """Refuse a call of a run whose lease has moved on. renew: seconds from now on, given on the host that keeps the lease."""

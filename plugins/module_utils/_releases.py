@@ -215,17 +215,23 @@ class Releases:
         ill = [member for member in mine if not member.well]
         if ill:
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
-        names, total, failed = {member.id[:12] for member in mine}, 0, 0
-        if self.switch and self.app.backends:
-            if lost := self.switch.not_led_to(self._backends(), names):
-                raise ReleaseError(f"the switch leads requests for {', '.join(lost)} elsewhere, perhaps because it was started again meanwhile")
-            total, failed = self.switch.health(self._backends(), names)
+        if self.switch and self.app.backends and (lost := self.switch.not_led_to(self._backends(), {member.id[:12] for member in mine})):
+            raise ReleaseError(f"the switch leads requests for {', '.join(lost)} elsewhere, perhaps because it was started again meanwhile")
+        now = self.counted(mine)
         # Counters that have become smaller begin anew.
-        seen = before if before and before["total"] <= total else {"total": total, "failed": failed}
-        asked, broken = total - seen["total"], failed - seen["failed"]
+        seen = before if before and before["total"] <= now["total"] else now
+        asked, broken = now["total"] - seen["total"], now["failed"] - seen["failed"]
         if asked >= 20 and broken * 100 > most * asked:
             raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
         return dict(seen)
+
+    def counted(self, mine: Sequence[Member] | None = None) -> dict[str, int]:
+        """Requests that the release has had so far, and how many of them failed."""
+        if not self.switch or not self.app.backends:
+            return {"total": 0, "failed": 0}
+        mine = [member for member in self.observe() if member.release == self.app.release] if mine is None else mine
+        total, failed = self.switch.health(self._backends(), {member.id[:12] for member in mine})
+        return {"total": total, "failed": failed}
 
     def fall_back(self) -> None:
         """The release is ill while it serves: on this host requests go back at once, before anything else is taken back."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,8 +33,8 @@ KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
     *("backends", "network", "own_secrets", "form", "needs", "issued", "drain", "directories", "static"),
 )
-# States that leave alone what runs and who may change it.
-FREE = ("prepared", "recalled", "listed")
+# States that leave alone what runs and who may change it, or that must not wait for a call which is at work.
+FREE = ("prepared", "recalled", "listed", "unlocked")
 # States that change something, and can tell what they would change.
 FORETOLD = ("unlocked", "scaled")
 
@@ -80,6 +78,9 @@ class Call:
         if self.check or self.state in FREE:
             result = stage(self)
         else:
+            if self.state == "leased":
+                # At once, and not when the call is over that another run is at work with.
+                self.leases.refuse_another(self.params["run"]["id"], self.params["run"].get("dead", ""))
             with self.leases.locked():
                 if guarded:
                     self._guard()
@@ -155,7 +156,19 @@ class Call:
         run = self.params["run"]
         process = {name: run.get(name, "") for name in ("process", "dead")}
         holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process)
+        if self.spec.get("definition"):
+            # It was prepared before anybody had the lease: a run that was still at work may have pruned it.
+            self._again(run["id"])
         return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
+
+    def _again(self, run: str) -> None:
+        """The release's directory and the name of its image, as the state prepared leaves them."""
+        try:
+            self._name_image()
+            self._project("prepared").run(0, self.began)
+        except (ProjectError, EngineError):
+            self.leases.end(run)
+            raise
 
     def prepared(self) -> dict[str, Any]:
         self._name_image()
@@ -172,17 +185,21 @@ class Call:
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
     def started(self) -> dict[str, Any]:
-        if not self.resume:
-            self.releases.settle()
-            self.releases.expected()
-            self._assets()
-        if pending := self._shrunk():
-            return pending
-        if self.spec["overlapping"]:
-            pending = self._up(self.spec["overlapping"])
-            if pending:
+        part = self.params["part"]
+        if part != "rest":
+            if not self.resume:
+                self._name_image()
+                self.releases.settle()
+                self.releases.expected()
+                self._assets()
+            if pending := self._shrunk():
                 return pending
-        self._probe()
+        services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
+        pending = self._up(services) if services else {}
+        if pending:
+            return pending
+        if part != "rest":
+            self._probe()
         return {"containers": self.outcome.containers}
 
     def handed_over(self) -> dict[str, Any]:
@@ -193,12 +210,13 @@ class Call:
         return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
 
     def switched(self) -> dict[str, Any]:
-        return {"switch_seconds": round(self.releases.turn(self.params["replicas"]), 3)}
+        seconds = self.releases.turn(self.params["replicas"])
+        return {"switch_seconds": round(seconds, 3), "seen": self.releases.counted()}
 
     def watched(self) -> dict[str, Any]:
         watch = self.params["watch"]
         until = self.resume.get("until") or self.clock() + float(watch["seconds"])
-        slice_end, seen = self.clock() + SLICE_SECONDS, self.resume.get("seen", {})
+        slice_end, seen = self.clock() + SLICE_SECONDS, self.resume.get("seen") or watch.get("seen") or {}
         while True:
             try:
                 seen = self.releases.watch(seen, float(watch["failures"]))
@@ -375,17 +393,10 @@ class Call:
 
     def _answers(self, url: str, host: str | None = None) -> str:
         """Nothing when it does, else the reason of the last try. host: the name that a visitor would ask for."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-        request = urllib.request.Request(url, headers={"Host": host} if host else {})
-        deadline, reason = self.clock() + PROBE_SECONDS, ""
-        while self.clock() < deadline:
-            try:
-                with opener.open(request, timeout=3):
-                    return ""
-            except (urllib.error.URLError, OSError, ValueError) as error:
-                reason = f"{url}: {error}"
-            self.sleep(0.2)
-        return reason
+        # What it imports takes time, and a deploy calls this module ten times, of which one asks.
+        from ansible_collections.longshore.stack.plugins.module_utils._answer import reason_of
+
+        return reason_of(url, host, PROBE_SECONDS, self.clock, self.sleep)
 
     def _name_image(self) -> None:
         """The release has a name of its own for its image, which no later build or pull can take away."""
@@ -402,15 +413,6 @@ class Call:
                 return json.load(file)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer: it leads to the edge, which is not asked here."""
-
-    def http_error_302(self, req, fp, code, msg, headers):
-        return fp
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _alone(record: Mapping[str, Any]) -> list[str]:

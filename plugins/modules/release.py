@@ -92,6 +92,13 @@ options:
     description: What the history says of the run, for O(state=recorded) and O(state=noted).
     type: dict
     default: {}
+  part:
+    description:
+      - For O(state=started), which of the processes that may overlap with others. V(serving) are those that take requests, V(rest) the others,
+        which are started without clearing away anything before.
+    type: str
+    choices: [all, serving, rest]
+    default: all
   replicas:
     description:
       - For O(state=switched), how many containers of each web process get requests beside those that serve; 0 for all of them, alone.
@@ -105,7 +112,9 @@ options:
     type: dict
     default: {}
   watch:
-    description: Seconds to look, and the percentage of requests that may fail, for O(state=watched).
+    description:
+      - For O(state=watched), the C(seconds) to look, the percentage of requests that may fail as C(failures), and C(seen), the counters from which on
+        requests count, as RV(seen) was when the switch was led to the release; without it those since the first look count.
     type: dict
     default: {}
   wait_timeout:
@@ -180,6 +189,11 @@ containers:
   returned: when O(state=prepared), O(state=started) or O(state=taken_over)
   type: list
   elements: dict
+seen:
+  description: How many requests the release has had, and how many of them failed, when the switch had been led to it.
+  returned: when O(state=switched)
+  type: dict
+  sample: {"total": 0, "failed": 0}
 ended:
   description: Requests that were still open at the end of the drain, and were ended by the application when it was told to stop.
   returned: when O(state=retired)
@@ -273,6 +287,7 @@ ARGUMENTS = {
     "lease_seconds": {"type": "float", "default": 60},
     "run": {"type": "dict", "default": {}},
     "record": {"type": "dict", "default": {}},
+    "part": {"type": "str", "choices": ["all", "serving", "rest"], "default": "all"},
     "replicas": {"type": "int", "default": 0},
     "scale": {"type": "dict", "default": {}},
     "watch": {"type": "dict", "default": {}},

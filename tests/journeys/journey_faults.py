@@ -43,10 +43,14 @@ def begins(line: str, task: str) -> bool:
 
 
 # What they begin with, and what has nothing to do in them.
-VERBS = {"deploy": ("image.yml", ("Have the base", "Refuse", "Go back")), "rollback": ("recall.yml", ("Migrate", "Refuse", "Go back"))}
+VERBS = {
+    "deploy": ("image.yml", ("Have the base", "Refuse", "Go back", "Start the rest", "Remember")),
+    "rollback": ("recall.yml", ("Say what", "Have again", "Migrate", "Refuse", "Go back", "Remember")),
+}
 # A stage works on all application hosts, but for these.
 TOUCHED = {
     "Find the earlier release of": ["app1"],
+    "Recall the release of": ["app2"],
     "Have the lease of": ["app1"],
     "Migrate the database of": ["app1"],
     "Ask through the edge for": ["edge", "edge2"],
@@ -58,7 +62,8 @@ def stages(verb: str) -> list[str]:
     """Names of the tasks of a deploy or a rollback up to the application's name, as ansible-playbook prints them."""
     first, idle = VERBS[verb]
     names = [name.split(" {{")[0] for file in (first, "release.yml", "deploy.yml") for name in _names(file)]
-    return [name for name in names if not name.startswith(idle)]
+    # What is included in two places is done in one of them, which depends on the verb.
+    return [name for name in dict.fromkeys(names) if not name.startswith(idle)]
 
 
 def _names(file: str) -> list[str]:

@@ -104,11 +104,11 @@ def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_a
 
 def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
     (task,) = tasks_of("recall", "Refuse to guess")
-    wanted = {"__app_wanted": dict.fromkeys(("one", "two"), {"record": {"release": "1-a"}})}
-    split = {**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": "1-a"}}}
+    wanted = {"__app_wanted": dict.fromkeys(("one", "two"), {"record": {"release": "1-a"}, "live": "2-b"})}
+    split = {**wanted, "__app_recalled_there": {"one": {"skipped": True}, "two": {"live": "1-a"}}}
     status, output = decides(split, task)
     assert (status, "do not agree on what is live of shop: 2-b, 1-a" in output) == (2, True), output
-    for same in ((split, "-e", "app_release=1-a"), ({**wanted, "__app_recalled": {"one": {"live": "2-b"}, "two": {"live": ""}}},)):
+    for same in ((split, "-e", "app_release=1-a"), ({**wanted, "__app_recalled_there": {"one": {"skipped": True}, "two": {"live": ""}}},)):
         status, output = decides(same[0], task, arguments=same[1:])
         assert status == 0, output
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-from contextlib import nullcontext
 
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils import _files, _stages
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
+from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
 from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
 from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
@@ -59,7 +58,7 @@ class Site:
     def call(self, state, made=None, check=False, **more):
         given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
         defaults = {name: {} for name in ("run", "record", "scale", "resume", "spec")}
-        defaults |= {"replicas": 0, "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
+        defaults |= {"replicas": 0, "part": "all", "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
         params = {**given, **defaults, **(made or {}), **more}
         return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
 
@@ -336,6 +335,17 @@ def test_an_image_that_is_not_there_yet_is_shown_as_not_known(site):
     assert not site.docker.said("tag")
 
 
+@pytest.mark.parametrize("state", ["leased", "unlocked"])
+def test_whoever_is_refused_or_ends_a_lease_does_not_wait_for_a_call_at_work(site, monkeypatch, state):
+    site.take_lease("first")
+    monkeypatch.setattr(Folder, "locked", lambda _self: pytest.fail("waits for the lock"))
+    if state == "leased":
+        with pytest.raises(LeaseError, match="is being released by ann"):
+            site.call("leased", run={"id": "second", "owner": "bob"})
+    else:
+        assert site.call("unlocked")["msg"] == "the lease of ann (run first) has ended"
+
+
 # -- started ----------------------------------------------------------------------------------------------------------
 
 
@@ -386,43 +396,47 @@ def test_a_web_process_without_a_health_path_is_not_asked(site):
     assert site.haproxy.serving("shop-web") == [site.docker.only("web")["Id"]]
 
 
-class Opener:
-    """Answers requests with what a test gives, one after the other, the last for ever."""
+def test_what_takes_requests_may_start_before_the_rest(site):
+    app = {"processes": [*APP["processes"], {"name": "worker"}]}
+    release = site.release(**app)
+    site.deploy(release, until="started")
+    name = release["spec"]["release"]
+    site.slices("started", release, part="serving")
+    assert site.running() == [(name, "web")]
+    site.call("switched", release)
+    site.docker.calls.clear()
+    site.slices("started", release, part="rest")
+    assert site.running() == [(name, "web"), (name, "worker")]
+    assert not any(call[0] in ("stop", "rm") for call in site.docker.calls)
 
-    def __init__(self, *answers):
-        self.answers, self.asked = list(answers), []
 
-    def open(self, url, timeout):
-        self.asked.append(url)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+def test_a_run_that_has_the_lease_prepares_again_what_an_earlier_one_has_pruned(site):
+    site.deploy(site.release())
+    late = site.release(version="2")
+    site.take_lease("first")
+    site.call("prepared", late)
+    # The end of the run before: what never was live goes.
+    site.call("retired", site.release())
+    assert not os.path.exists(late["spec"]["path"])
+    site.call("recorded")
+    site.lease = {**site.call("leased", late, run={"id": "second", "owner": "bob"})["lease"], "here": True}
+    assert os.path.exists(f"{late['spec']['path']}/compose.yaml")
+    site.slices("started", late)
+    assert (late["spec"]["release"], "web") in site.running()
 
 
-@pytest.mark.parametrize(
-    ("answers", "reason"),
-    [
-        ([nullcontext()], ""),
-        ([urllib.error.URLError("refused"), urllib.error.HTTPError("u", 503, "starting", {}, None), nullcontext()], ""),
-        ([urllib.error.URLError("refused")], "http://x/health: <urlopen error refused>"),
-        ([urllib.error.HTTPError("u", 500, "broken", {}, None)], "http://x/health: HTTP Error 500: broken"),
-    ],
-    ids=["at once", "after a while", "never", "an error of the application"],
-)
-def test_a_container_has_some_seconds_to_answer(docker, tmp_path, monkeypatch, answers, reason):
-    params = {"spec": {}, "state": "started", "path": str(tmp_path), "app": "shop", "secrets": [], "resume": {}}
-    opener = Opener(*answers)
-    monkeypatch.setattr(_stages.urllib.request, "build_opener", lambda *_handlers: opener)
-    call = Call(params, False, docker.engine, docker.clock, docker.sleep)
-    assert call._answers("http://x/health") == reason
-    assert (call.clock() - call.began >= _stages.PROBE_SECONDS) == bool(reason)
+def test_a_run_that_cannot_be_prepared_again_gives_the_lease_back(site):
+    release = site.release()
+    release["secrets"] = [{**secret, "value": None} for secret in release["secrets"]]
+    with pytest.raises(ProjectError, match="was kept for this project and is gone"):
+        site.call("leased", release, run={"id": "r1", "owner": "ann"})
+    assert "run" not in json.loads((site.path / "lease.json").read_text())
 
 
 # -- watched, retired -------------------------------------------------------------------------------------------------
 
 
-def test_a_release_is_watched_in_slices_against_what_was_so_at_the_switch(site):
+def test_a_release_is_watched_in_slices_against_what_was_so_at_the_first_look(site):
     release = site.release()
     site.deploy(release, until="watched")
     before, web = site.docker.now, site.docker.only("web")["Id"]
@@ -438,6 +452,18 @@ def test_a_release_is_watched_in_slices_against_what_was_so_at_the_switch(site):
     last = site.slices("watched", release, watch={"seconds": 20, "failures": 5}, resume=second["resume"])[-1]
     assert "pending" not in last
     assert 20 <= site.docker.now - before < 21
+
+
+def test_requests_that_fail_between_the_switch_and_the_first_look_count(site):
+    site.deploy(site.release())
+    release = site.release(version="2")
+    site.deploy(release, until="switched")
+    seen = site.call("switched", release)["seen"]
+    assert seen == {"total": 0, "failed": 0}
+    new = next(c for c in site.docker.containers.values() if c["service"] == "web" and c["labels"]["stack.longshore.release"] == release["spec"]["release"])
+    site.haproxy.counted = {new["Id"]: {"stot": 40, "hrsp_5xx": 30}}
+    with pytest.raises(ReleaseError, match="30 of 40 requests failed"):
+        site.call("watched", release, watch={"seconds": 20, "failures": 5, "seen": seen})
 
 
 def switched_over(site):
