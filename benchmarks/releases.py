@@ -146,7 +146,7 @@ def switch() -> None:
 
 def under_load(stack: Stack, change: Callable[[], float]) -> tuple[Result, float]:
     """What the visitors saw, and at which of their seconds the switch was; `change` returns its moment."""
-    with Load("app.prod.test", stack.host.address, stack.authority(), rate=RATE) as load:
+    with Load("app.prod.test", stack.host.address, stack.authority(), rate=RATE, least=0) as load:
         time.sleep(3)
         moment = change()
         time.sleep(3)
