@@ -70,6 +70,9 @@ def no_request_has_failed(storm: Storm) -> None:
     assert result.failures == [], result.first_failures()
     # A machine with other work answers later, not fewer than this.
     assert result.requests >= 2000 * len(storm.runs), result.line()
+    if SOAK:
+        # For the whole time. A sample goes beside other steps, which take what they need.
+        assert result.least_rate() >= 0.9 * RATE, result.line()
     assert result.count("slow") >= 4 and result.count("upload") >= 20, result.line()
     # Every release that was live in between has answered, and one that is gone answers no more.
     assert set(result.releases) == set(storm.releases), (result.releases, storm.releases)

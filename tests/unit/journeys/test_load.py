@@ -175,3 +175,11 @@ def test_on_its_own_it_ends_with_a_status_and_says_why(server, monkeypatch, caps
     monkeypatch.setattr(Load, "_next", dead)
     assert visitors.main() == 1
     assert "the visitors were gone before the end" in capsys.readouterr().out
+
+
+def test_the_least_rate_is_that_of_the_seconds_in_a_row_that_had_the_fewest():
+    steady = [(moment / 10, 0.01) for moment in range(300)]
+    assert visitors.Result(times=steady).least_rate() == 10
+    stalled = [(due, took) for due, took in steady if not 12 <= due < 13]
+    assert visitors.Result(times=stalled).least_rate() == 8
+    assert visitors.Result(times=[]).least_rate() == 0
