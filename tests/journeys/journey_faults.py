@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ TOUCHED = {
     "Ask through the edge for": ["edge", "edge2"],
     "Record the release of": ["app1"],
 }
+
+STOP_BEAT, START_BEAT = "Stop elsewhere", "Start here"
 
 
 def stages(verb: str) -> list[str]:
@@ -112,6 +115,48 @@ class Cut:
         if self.begun:
             self.timer.join()
         self.fleet.mend(self.end.cut)
+
+
+class Pause:
+    """How long beat may be away when a run ends at a stage, as the lines of that run and the next one tell it, and what is between them.
+
+    In a run it is away from its stop until the task after its start. Where it was stopped already when the run ends, it may be away until the next run is
+    past its own hand-over, or at its end where it has none: what the first run does to go back, and the wait for its lease, are part of that.
+    """
+
+    def __init__(self, stage: str):
+        self.stage, self.begun, self.touched = stage, False, False
+        self.since: float | None = None
+        self.longest = 0.0
+
+    def first(self, line: str) -> None:
+        """A line of the run that ends."""
+        if begins(line, self.stage) and not self.begun:
+            self.begun = True
+            if not begins(line, START_BEAT) and not begins(line, STOP_BEAT):
+                # What was before it has come to its end.
+                self.over()
+        self.touched = self.touched or begins(line, STOP_BEAT)
+        self._line(line)
+
+    def second(self, line: str) -> None:
+        """A line of the next run."""
+        if begins(line, START_BEAT):
+            self.begun = False
+        self._line(line)
+
+    def over(self) -> float:
+        """Seconds of the longest one; the next run has come to its end."""
+        if self.since is not None:
+            self.longest = max(self.longest, time.monotonic() - self.since)
+        self.since = None
+        return self.longest
+
+    def _line(self, line: str) -> None:
+        if (self.begun and self.touched) or begins(line, STOP_BEAT) or begins(line, START_BEAT):
+            self.since = self.since or time.monotonic()
+        elif line.startswith("TASK ["):
+            self.over()
 
 
 def unhealthy(fleet: Fleet) -> None:

@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from journey_faults import ENDS, FAULTS, Cut, End, Fault, begins, schema_back, stages
+from journey_faults import ENDS, FAULTS, Cut, End, Fault, Pause, begins, schema_back, stages
 from journey_fleet import APP, PROCESSES, Fleet, Lookout, footprint
 from journey_images import LAYER_KILOBYTES, new_version
 from journey_storm import DEPLOYS, OPEN, Storm, every_task_is_done, no_request_has_failed, storm_over, there_was_one_beat, what_was_open_has_ended_properly
@@ -204,26 +204,28 @@ def test_a_run_that_ends_half_way_fails_no_request_and_the_next_one_settles_the_
         fleet.renew()
     first_tick, known = fleet.last_tick(), {name: fleet.kept(name) for name in fleet.apps}
     step = {"deploy": fleet.deploy, "rollback": fleet.rollback}[end.verb]
-    choice = random.Random(f"{SEED} {end}")
+    choice, pause = random.Random(f"{SEED} {end}"), Pause(end.stage)
     with fleet.load(rate=60, slow=1) as load, Lookout(fleet, "beat") as beats:
         if end.cut:
             with Cut(fleet, end, choice.uniform(0, 0.5)) as cut:
-                run = step(str(end), watch=cut.line)
+                run = step(str(end), watch=lambda line: (pause.first(line), cut.line(line)))
                 assert cut.made, f"the run came to its end before:\n{run.end}"
             assert run.rc != 0 and "UNREACHABLE" in run.output, run.end
         else:
-            run = step(str(end), kill=lambda line: begins(line, end.stage), delay=choice.uniform(0, 1))
+            run = step(str(end), watch=pause.first, kill=lambda line: begins(line, end.stage), delay=choice.uniform(0, 1))
             assert run.killed, run.end
         fleet.failed.update(*(fleet.kept(name) - known[name] for name in fleet.apps))
         # Whoever comes from elsewhere waits for its end; the same controller sees that the other run is dead.
         if SOAK and stages(end.verb).index(end.stage) % 2:
             until(fleet.lease_has_ended, what="the end of the lease")
-        fleet.deploy(f"the run after: {end}").succeeded()
+        fleet.deploy(f"the run after: {end}", watch=pause.second).succeeded()
+        away = pause.over()
     assert load.result.failures == [], load.result.first_failures()
     assert max(beats.looks) == 1 and beats.looks[-1] == 1, beats.looks
     fleet.settled()
     fleet.nothing_is_left()
-    figure(f"           {end}: {load.result.line()}; longest gap between ticks {fleet.gap(first_tick):.0f} s")
+    gap = fleet.ticked(first_tick, away)
+    figure(f"           {end}: {load.result.line()}; longest gap between ticks {gap:.0f} s, beat was to be away for at most {away:.1f} s")
 
 
 # -- reboots ---------------------------------------------------------------------------------------------------------------------
@@ -291,13 +293,9 @@ def test_check_mode_shows_the_image_and_names_of_variables_and_changes_nothing(f
     assert all_there() == before
 
 
-def history(fleet: Fleet) -> list[dict]:
-    return [json.loads(line) for line in fleet.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()]
-
-
 def test_the_history_says_who_released_what_and_what_became_of_it(fleet):
     run = fleet.play("history", playbook="playbooks/history.yml").succeeded()
-    rows = history(fleet)
+    rows = fleet.history()
     # Not all faults come that far.
     failed = {"failed" for run in fleet.runs if re.search(r"^TASK .*: Record the failed release", run.output, re.MULTILINE)}
     assert {row["kind"] for row in rows} == {"deploy", "rollback"} and {row["result"] for row in rows} >= {"live", *failed}
@@ -344,7 +342,7 @@ def test_a_migration_alone_runs_once_for_the_fleet_and_leaves_what_serves(fleet)
         fleet.app["version"] = "1.1.1"
         fleet.play("migrate", playbook="playbooks/migrate.yml").succeeded()
     assert fleet.host.sql("SELECT version_num FROM alembic_version") == "0004"
-    row = history(fleet)[-1]
+    row = fleet.history()[-1]
     assert [row[key] for key in ("kind", "result", "revision_before", "revision_after")] == ["migrate", "migrated", "0003", "0004"]
     assert fleet.settled() == old
 
