@@ -17,8 +17,8 @@ import yaml
 from bench_support import ENGINE, ROOT, running, stack_of
 from journey_images import make_images
 from journey_support import CACHE, Host, Run, Stack, command, play, until
+from journey_switches import image
 from load import Load, Result
-from switches import image
 
 RUNS = 3
 APP = "/opt/prod/apps/example"

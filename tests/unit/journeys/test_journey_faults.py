@@ -4,13 +4,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import journey_faults  # conftest.py says where it is
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "journeys"))
-import journey_faults  # noqa: E402  # found by the line above
 
 START, STOP_BEAT, START_BEAT, SWITCH, WATCH = (
     "Start the new release of", "Stop elsewhere what must not run twice in", "Start here what must not run twice in", "Lead requests to the release of",
