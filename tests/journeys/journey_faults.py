@@ -204,6 +204,38 @@ def no_registry(fleet: Fleet) -> None:
     del fleet.app["archive"]
 
 
+# It is there and has nothing. On loopback, where an engine asks without TLS, too; that it tries TLS first is to end soon.
+EMPTY_REGISTRY = """
+import http.server
+class Empty(http.server.BaseHTTPRequestHandler):
+    timeout = 1
+    def do_GET(self):
+        there = self.path == "/v2/"
+        body = b"{}" if there else b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}'
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+    do_HEAD = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", 5000), Empty).serve_forever()
+"""
+ASK_REGISTRY = """python3 -c 'import urllib.request as ask; ask.urlopen("http://127.0.0.1:5000/v2/")' 2>/dev/null"""
+
+
+def no_such_tag(fleet: Fleet) -> None:
+    """On the host that asks for all of them."""
+    start = f"cat > /run/empty-registry.py <<'END'\n{EMPTY_REGISTRY}\nEND\nsystemd-run --quiet --unit empty-registry python3 /run/empty-registry.py"
+    fleet.apps["app1"].sh(f"{start}\nuntil {ASK_REGISTRY}; do sleep 0.2; done")
+    fleet.app.update({"image": "127.0.0.1:5000/example", "image_source": "registry", "version": "9.9.9"})
+    del fleet.app["archive"]
+
+
+def registry_gone(fleet: Fleet) -> None:
+    fleet.apps["app1"].sh("systemctl stop empty-registry")
+
+
 # A file system of its own over the releases: what serves has it open already, and nobody else's disk is full.
 FILL = f"""mount -t tmpfs -o size=1m,mode=755 full /mnt && cp -a {APP}/releases/. /mnt/ && mount --bind /mnt {APP}/releases
 cat /dev/zero > /mnt/.full 2>/dev/null; test "$(df --output=avail /mnt | tail -n 1)" -eq 0"""
@@ -255,6 +287,7 @@ FAULTS = [
     Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
     Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),
     Fault("image not found", (r"longshore\.test/example:9\.9\.9",), version("9.9.9")),
+    Fault("tag not in the registry", (r"127\.0\.0\.1:5000/example:9\.9\.9.*not found",), no_such_tag, after=registry_gone),
     Fault("registry down", (r"pull .*:5000/example|:5000/example.*pull", "connection refused"), no_registry),
     Fault("disk full", (r"app2.*No space left on device|No space left on device.*app2",), disk_full, after=disk_free),
     Fault("migration fails", (r'invalid input syntax for type integer: "nothing"',), version("1.1.0")),
