@@ -246,7 +246,8 @@ def test_after_a_reboot_during_a_deploy_the_release_runs_that_is_recorded_as_liv
 
     def watch(line: str) -> None:
         if begins(line, stage) and not reboots:
-            reboots.append(threading.Thread(target=fleet.apps["app1"].reboot))
+            # Somewhere within the stage, and in each run with this seed at the same moment.
+            reboots.append(threading.Timer(random.Random(f"{SEED} {stage}").uniform(0, 0.5), fleet.apps["app1"].reboot))
             reboots[0].start()
 
     fleet.renew()
