@@ -177,19 +177,26 @@ def test_the_next_good_deploy_works_and_a_second_one_at_the_same_time_is_refused
     fleet.nothing_is_left()
 
 
-STEPS = [{"canary": "host", "canary_seconds": 5}, {"max_parallel": 1, "pause": 3}]
+BY_HOST = r"\[app1\] .*?: switched in .*: Watch the release of example.*\[app2\] .*?: switched in .*: Watch the release of example.*: Go live"
+BESIDE = r"\[app1\] .*?: switched 1 of each web process, beside what serves, in .*: Watch the release of example.*: switched in .*: Go live"
+# Options of the deploy, and what the run tells then.
+STEPS = {
+    "a host as canary": ({"canary": "host", "canary_seconds": 5}, BY_HOST),
+    "a replica as canary": ({"canary": "replica", "canary_seconds": 5}, BESIDE),
+    "one host at a time": ({"max_parallel": 1, "pause": 3}, BY_HOST),
+}
 
 
-@pytest.mark.parametrize("options", some(STEPS, 1, "ways to go step by step"), ids=str)
-def test_one_host_serves_the_new_release_and_is_watched_before_the_other_one_is_switched(fleet, options):
+@pytest.mark.parametrize("way", some(list(STEPS), 1, "ways to go step by step"))
+def test_one_host_or_one_container_serves_the_new_release_and_is_watched_before_all_are_switched(fleet, way):
+    options, steps = STEPS[way]
     fleet.renew()
     before = fleet.live()
     # The way is the deploy's and not the release's.
     with fleet.changed(), fleet.load(rate=60) as load:
         fleet.app["deploy"] |= options
-        run = fleet.deploy(f"step by step: {options}").succeeded()
+        run = fleet.deploy(f"step by step: {way}").succeeded()
     assert load.result.failures == [], load.result.first_failures()
-    steps = r"\[app1\] .*?: switched in .*: Watch the release of example.*\[app2\] .*?: switched in .*: Watch the release of example.*: Go live"
     assert re.search(steps, run.output, re.DOTALL) and run.output.count(": switched in ") == 2, run.end
     assert fleet.settled() != before
 
