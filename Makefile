@@ -13,7 +13,7 @@ down: ## stop the development stack, keep its data
 destroy: ## remove the development stack with its data, images and trust entry
 	@$(dev) playbooks/teardown.yml $(ARGS)
 
-test: ## run every test once; STEPS="unit docs" runs some, ARGS=--list lists them
+test: ## run the tests; STEPS="unit docs" runs some, also those that run only by name; ARGS=--list lists them
 	@tools/test $(ARGS) $(STEPS)
 
 soak: ## run the tests with the whole fault matrix instead of a sample

@@ -17,8 +17,8 @@ import yaml
 from bench_support import ENGINE, ROOT, running, stack_of
 from journey_images import make_images
 from journey_support import CACHE, Host, Run, Stack, command, play, until
+from journey_switches import image
 from load import Load, Result
-from switches import image
 
 RUNS = 3
 APP = "/opt/prod/apps/example"
@@ -156,7 +156,7 @@ def switch() -> None:
 
 def under_load(stack: Stack, change: Callable[[], float]) -> tuple[Result, float]:
     """What the visitors saw, and at which of their seconds the switch was; `change` returns its moment."""
-    with Load("app.prod.test", stack.host.address, stack.authority(), rate=RATE) as load:
+    with Load("app.prod.test", stack.host.address, stack.authority(), rate=RATE, least=0) as load:
         time.sleep(3)
         moment = change()
         time.sleep(3)

@@ -1,4 +1,4 @@
-"""Runs every test of the project once, two steps at a time, the fast ones first, each with a time limit and a log in .cache/test-logs/.
+"""Runs the tests, but those that run by name, once, two steps at a time, the fast ones first, each with a time limit and a log in .cache/test-logs/.
 
 A step ends with status 0 (passed), 77 (skipped; its last line is the reason) or anything else (failed).
 A failed fast step ends the run before the slow ones begin; slow steps all run, so one run shows all that is broken.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,8 @@ TOUCHED = {
     "Ask through the edge for": ["edge", "edge2"],
     "Record the release of": ["app1"],
 }
+
+STOP_BEAT, START_BEAT = "Stop elsewhere", "Start here"
 
 
 def stages(verb: str) -> list[str]:
@@ -119,6 +122,48 @@ class Cut:
         self.fleet.mend(self.end.cut)
 
 
+class Pause:
+    """How long beat may be away when a run ends at a stage, as the lines of that run and the next one tell it, and what is between them.
+
+    In a run it is away from its stop until the task after its start. Where it was stopped already when the run ends, it may be away until the next run is
+    past its own hand-over, or at its end where it has none: what the first run does to go back, and the wait for its lease, are part of that.
+    """
+
+    def __init__(self, stage: str):
+        self.stage, self.begun, self.touched = stage, False, False
+        self.since: float | None = None
+        self.longest = 0.0
+
+    def first(self, line: str) -> None:
+        """A line of the run that ends."""
+        if begins(line, self.stage) and not self.begun:
+            self.begun = True
+            if not begins(line, START_BEAT) and not begins(line, STOP_BEAT):
+                # What was before it has come to its end.
+                self.over()
+        self.touched = self.touched or begins(line, STOP_BEAT)
+        self._line(line)
+
+    def second(self, line: str) -> None:
+        """A line of the next run."""
+        if begins(line, START_BEAT):
+            self.begun = False
+        self._line(line)
+
+    def over(self) -> float:
+        """Seconds of the longest one; the next run has come to its end."""
+        if self.since is not None:
+            self.longest = max(self.longest, time.monotonic() - self.since)
+        self.since = None
+        return self.longest
+
+    def _line(self, line: str) -> None:
+        if (self.begun and self.touched) or begins(line, STOP_BEAT) or begins(line, START_BEAT):
+            self.since = self.since or time.monotonic()
+        elif line.startswith("TASK ["):
+            self.over()
+
+
 def unhealthy(fleet: Fleet) -> None:
     fleet.process("web")["health"] |= {"path": "/nothing", "start_period": 1, "retries": 2}
 
@@ -162,6 +207,38 @@ def no_registry(fleet: Fleet) -> None:
     """Nothing listens there, and it is said at once."""
     fleet.app.update({"image": f"{fleet.host.address}:5000/example", "image_source": "registry"})
     del fleet.app["archive"]
+
+
+# It is there and has nothing. On loopback, where an engine asks without TLS, too; that it tries TLS first is to end soon.
+EMPTY_REGISTRY = """
+import http.server
+class Empty(http.server.BaseHTTPRequestHandler):
+    timeout = 1
+    def do_GET(self):
+        there = self.path == "/v2/"
+        body = b"{}" if there else b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}'
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+    do_HEAD = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", 5000), Empty).serve_forever()
+"""
+ASK_REGISTRY = """python3 -c 'import urllib.request as ask; ask.urlopen("http://127.0.0.1:5000/v2/")' 2>/dev/null"""
+
+
+def no_such_tag(fleet: Fleet) -> None:
+    """On the host that asks for all of them."""
+    start = f"cat > /run/empty-registry.py <<'END'\n{EMPTY_REGISTRY}\nEND\nsystemd-run --quiet --unit empty-registry python3 /run/empty-registry.py"
+    fleet.apps["app1"].sh(f"{start}\nuntil {ASK_REGISTRY}; do sleep 0.2; done")
+    fleet.app.update({"image": "127.0.0.1:5000/example", "image_source": "registry", "version": "9.9.9"})
+    del fleet.app["archive"]
+
+
+def registry_gone(fleet: Fleet) -> None:
+    fleet.apps["app1"].sh("systemctl stop empty-registry")
 
 
 # A file system of its own over the releases: what serves has it open already, and nobody else's disk is full.
@@ -215,6 +292,7 @@ FAULTS = [
     Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
     Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),
     Fault("image not found", (r"longshore\.test/example:9\.9\.9",), version("9.9.9")),
+    Fault("tag not in the registry", (r"127\.0\.0\.1:5000/example:9\.9\.9.*not found",), no_such_tag, after=registry_gone),
     Fault("registry down", (r"pull .*:5000/example|:5000/example.*pull", "connection refused"), no_registry),
     Fault("disk full", (r"app2.*No space left on device|No space left on device.*app2",), disk_full, after=disk_free),
     Fault("migration fails", (r'invalid input syntax for type integer: "nothing"',), version("1.1.0")),

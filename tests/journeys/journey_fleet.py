@@ -19,6 +19,8 @@ PROCESSES = {"app1": ["beat", "web", "worker"], "app2": ["web", "worker"]}
 APP = "/opt/prod/apps/example"
 ASK_SWITCH = """python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.connect("/var/lib/prod/switch/run/admin.sock"); s.sendall(b"show stat\\n")
 print(b"".join(iter(lambda: s.recv(65536), b"")).decode())'"""
+# Seconds without a tick beside those that beat is away: the wait for the slowest host and a round trip of Ansible, on a machine that has other work.
+ALLOWANCE = 10
 # As a firewall or a broken cable does it, but at once; what the host serves goes on. From outside, because nobody gets in.
 CUT = "iptables -{verb} INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 
@@ -159,15 +161,24 @@ class Fleet(Stack):
         tables = {name: csv.DictReader(host.sh(ASK_SWITCH).lstrip("# ").splitlines()) for name, host in self.apps.items()}
         return {name: sum(int(row["stot"]) for row in rows if (row["pxname"], row["svname"]) == ("example-web", "BACKEND")) for name, rows in tables.items()}
 
+    def history(self) -> list[dict]:
+        return [json.loads(line) for line in self.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()]
+
     def lease_has_ended(self) -> bool:
         """By itself, or because its run gave it back."""
         return json.loads(self.apps["app1"].sh(f"cat {APP}/lease.json")).get("expires", 0) < time.time()
 
     def gap(self, since: int) -> float:
-        """Seconds of the longest pause between two ticks of beat that were sent after this one; no period has two of them."""
+        """Seconds of the longest pause between two ticks of beat from this one on, or since the last of them; no period has two of them."""
         assert self.host.sql(f"SELECT period FROM ticks WHERE id > {since} GROUP BY period HAVING count(*) > 1") == ""
-        pause = "extract(epoch FROM period - lag(period) OVER (ORDER BY period))"
-        return float(self.host.sql(f"SELECT coalesce(max(pause), 0) FROM (SELECT {pause} AS pause FROM ticks WHERE id > {since}) AS pauses"))
+        pause = "extract(epoch FROM lead(period, 1, now()) OVER (ORDER BY period) - period)"
+        return float(self.host.sql(f"SELECT coalesce(max(pause), 0) FROM (SELECT {pause} AS pause FROM ticks WHERE id >= {since}) AS pauses"))
+
+    def ticked(self, since: int, away: float) -> float:
+        """The gap, which the seconds that beat was away explain: a tick may have been due at the begin of them, and the next one a period after their end."""
+        gap, period = self.gap(since), self.app["env"]["TICK_SECONDS"]
+        assert gap <= away + 2 * period + ALLOWANCE, f"{gap:.0f} s without a tick; beat was to be away for {away:.1f} s, the period is {period} s"
+        return gap
 
     def last_tick(self) -> int:
         return int(self.host.sql("SELECT coalesce(max(id), 0) FROM ticks"))

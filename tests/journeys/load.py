@@ -11,6 +11,7 @@ figures. A visitor who is more than a second late leaves out what it missed, so 
 Three of four visitors keep their connection, the fourth makes a new one for each request; one request of five is a POST. Beside them
 there may be slow requests, always some in flight, and uploads that take their time; and streams (server-sent events) and sockets (WebSockets) that
 are always open. The server may end those when it has to go, and they come again at once; one that breaks off instead is a failure like any other.
+A load that did not come about is an error at the end of the block (`NoLoad`): visitors who are gone, or far fewer requests than were wanted.
 
 On its own it prints what it counted: load.py --name app.prod.test --address 10.89.0.2 --authority root.crt --seconds 60
 """
@@ -38,6 +39,12 @@ UPLOAD_BYTES = 100_000
 ITEMS = 20
 # Seconds in which the wanted rate must be reached.
 WINDOW = 5
+# The share of the requests that were due which must have been answered, whatever the answer was: a busy machine comes to more than that.
+LEAST = 0.5
+# Seconds for the preparation, with all that it waits for.
+PATIENCE = 60
+# What a server that does not do as it should, or a broken connection, comes up as; a time-out is an OSError, and so is whatever is wrong with TLS.
+ILL = (OSError, EOFError, ValueError, LookupError, TypeError, asyncio.LimitOverrunError)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,10 @@ class Result:
         return "\n".join(f"{one.moment:8.2f} s  {one.kind}: {one.request}: {one.reason}" for one in self.failures[:most])
 
 
+class NoLoad(AssertionError):
+    """There were no visitors, or too few of them, so that their having seen no failure says nothing."""
+
+
 class Connection:
     """HTTP/1.1 on one TLS connection, as plain as can be."""
 
@@ -158,10 +169,11 @@ class Load:
         sockets: int = 0,
         port: int = 443,
         beside: Sequence[tuple[str, Path]] = (),
+        least: float = LEAST,
     ):
-        """beside: address and authority of further proxies; the visitors are spread over all of them."""
+        """beside: address and authority of further proxies; the visitors are spread over all of them. least: like LEAST, for what breaks on purpose."""
         self.name, self.port = name, port
-        self.rate, self.visitors, self.slow, self.uploads = rate, visitors, slow, uploads
+        self.rate, self.visitors, self.slow, self.uploads, self.least = rate, visitors, slow, uploads, least
         self.open = {"streams": (streams, load_open.events), "sockets": (sockets, load_open.echoes)}
         # Without an authority it is plain HTTP.
         self.doors = [(at, ssl.create_default_context(cafile=str(trusted)) if trusted else None) for at, trusted in [(address, authority), *beside]]
@@ -169,16 +181,45 @@ class Load:
         self.items: list[int] = []
         self.over = threading.Event()
         self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._all()), daemon=True)
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Load:
         self.thread.start()
-        self.ready.wait(60)
+        if not self.ready.wait(PATIENCE) or self.error:
+            self.over.set()
+            reason = repr(self.error) if self.error else f"the preparation is not over after {PATIENCE} s"
+            raise NoLoad(f"no visitors: {reason}\n{self.result.first_failures()}") from self.error
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
+        # Those that were due in the last second may be on their way.
+        due = self.rate * max(0.0, self.now - 1)
+        gone = not self.thread.is_alive()
         self.over.set()
         self.thread.join(2 * TIMEOUT)
+        answered = len(self.result.times)
+        if gone or self.error:
+            reason = f"the visitors were gone before the end: {self.error!r}"
+        elif self.thread.is_alive():
+            reason = f"visitors do not come to an end, {2 * TIMEOUT:.0f} s after they should have"
+        elif answered < self.least * due:
+            reason = f"{answered} of about {due:.0f} requests that were due were answered, and {self.least:.0%} must be: {self.result.line()}"
+        else:
+            return
+        if raised is None:
+            raise NoLoad(reason) from self.error
+        # Why the block ended comes first.
+        raised.add_note(f"And there was no load: {reason}")
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._all())
+        except BaseException as error:
+            # Told by the thread that waits for this one.
+            self.error = error
+        finally:
+            self.ready.set()
 
     @property
     def now(self) -> float:
@@ -187,15 +228,15 @@ class Load:
 
     async def _all(self) -> None:
         self.result.began = time.monotonic()
-        all_of_them = [self._visitor(number) for number in range(self.visitors)]
-        all_of_them += [self._again("slow", one, lambda _number: ("GET", "/slow?seconds=5", b"")) for one in range(self.slow)]
-        all_of_them += [self._again("upload", one, lambda number, one=one: _upload(one, number)) for one in range(self.uploads)]
-        all_of_them += [self._open(kind, one) for kind, (number, _live) in self.open.items() for one in range(number)]
         for number in range(ITEMS):
             await self._request("first", "POST", "/items", json.dumps({"name": f"load {number}"}).encode())
         # Those were preparation; what is measured begins now.
         self.result.began = time.monotonic()
         self.ready.set()
+        all_of_them = [self._visitor(number) for number in range(self.visitors)]
+        all_of_them += [self._again("slow", one, lambda _number: ("GET", "/slow?seconds=5", b"")) for one in range(self.slow)]
+        all_of_them += [self._again("upload", one, lambda number, one=one: _upload(one, number)) for one in range(self.uploads)]
+        all_of_them += [self._open(kind, one) for kind, (number, _live) in self.open.items() for one in range(number)]
         await asyncio.gather(*all_of_them)
         self.result.seconds = self.now
 
@@ -251,7 +292,7 @@ class Load:
                 counter["opened"] += 1
                 async for release in live(connection.reader, connection.writer, self.name, self.over.is_set):
                     self.result.releases.update([release] if release else [])
-            except (OSError, EOFError, ValueError, IndexError, ssl.SSLError) as error:
+            except ILL as error:
                 counter["broken"] += 1
                 self._failed(kind, f"open since {began - self.result.began:.1f} s", f"{type(error).__name__} {error}".strip(), time.monotonic())
             else:
@@ -273,8 +314,7 @@ class Load:
                 if not connections:
                     connections.append(await self._connect(door))
                 status, answer = await connections[0].ask(method, path, body, keep, pieces=4 if kind == "upload" else 1)
-        except (OSError, EOFError, ValueError, IndexError, ssl.SSLError) as error:
-            # Also a time-out, which is an OSError.
+        except ILL as error:
             statuses["broken"] += 1
             self._failed(kind, f"{method} {path}", f"{type(error).__name__} {error}".strip(), due)
             keep = False
@@ -283,8 +323,8 @@ class Load:
             self.result.doors[self.doors[door % len(self.doors)][0]] += 1
             if status != (200 if method == "GET" else 201):
                 self._failed(kind, f"{method} {path}", f"status {status} {answer[:80]!r}", due)
-            else:
-                self._learn(kind, path, answer)
+            elif not self._learn(kind, path, answer):
+                self._failed(kind, f"{method} {path}", f"status {status}, but not what was asked for: {answer[:80]!r}", due)
             if kind in ("kept", "new"):
                 self.result.times.append((due - self.result.began, time.monotonic() - due))
         if keep and connections[0].usable:
@@ -293,11 +333,16 @@ class Load:
             one.close()
         return None
 
-    def _learn(self, kind: str, path: str, answer: bytes) -> None:
-        if path == "/version":
-            self.result.releases[json.loads(answer)["release"]] += 1
-        elif kind == "first":
-            self.items.append(json.loads(answer)["id"])
+    def _learn(self, kind: str, path: str, answer: bytes) -> bool:
+        """False where the answer does not say what it should."""
+        try:
+            if path == "/version":
+                self.result.releases[json.loads(answer)["release"]] += 1
+            elif kind == "first":
+                self.items.append(json.loads(answer)["id"])
+        except ILL:
+            return False
+        return True
 
     def _failed(self, kind: str, request: str, reason: str, due: float) -> None:
         self.result.failures.append(Failure(round(due - self.result.began, 2), kind, request, reason))
@@ -327,14 +372,19 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=443)
     options = vars(parser.parse_args())
     seconds = options.pop("seconds")
-    with Load(**options) as load, contextlib.suppress(KeyboardInterrupt):
-        time.sleep(seconds)
+    load, reason = Load(**options), ""
+    try:
+        with load, contextlib.suppress(KeyboardInterrupt):
+            time.sleep(seconds)
+    except NoLoad as error:
+        reason = str(error)
     result = load.result
     print(result.line())
     facts = {"statuses": result.statuses, "releases": result.releases, "p50_ms": result.percentile(0.5), "p99_ms": result.percentile(0.99)}
     print(json.dumps(facts, default=str, indent=1))
     print(result.first_failures(50))
-    return 1 if result.failures else 0
+    print(reason, end="\n" if reason else "")
+    return 1 if result.failures or reason else 0
 
 
 if __name__ == "__main__":

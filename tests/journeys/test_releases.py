@@ -11,11 +11,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from journey_faults import ENDS, FAULTS, Cut, End, Fault, begins, schema_back, stages
+from journey_faults import ENDS, FAULTS, Cut, End, Fault, Pause, begins, schema_back, stages
 from journey_fleet import APP, PROCESSES, Fleet, Lookout, footprint
 from journey_images import LAYER_KILOBYTES, new_version
 from journey_storm import DEPLOYS, OPEN, Storm, every_task_is_done, no_request_has_failed, storm_over, there_was_one_beat, what_was_open_has_ended_properly
 from journey_support import SEED, SOAK, Host, Run, figure, some, until
+from load import LEAST
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def test_a_second_run_changes_nothing(fleet):
 
 def test_the_visitors_count_what_fails(fleet):
     webs = {host: box.id for name, host in fleet.apps.items() for box in fleet.processes(name) if box.service == "web"}
-    with fleet.load(rate=50, streams=1, sockets=1) as load:
+    # Nothing answers for a while, and how long a request waits for that is not what is looked at.
+    with fleet.load(rate=50, streams=1, sockets=1, least=0) as load:
         until(lambda: load.result.requests > 50, what="some requests")
         for host, web in webs.items():
             host.sh(f"docker kill {web}")
@@ -116,7 +118,7 @@ def test_a_release_that_cannot_be_leaves_the_old_one_serving_everywhere(fleet, f
     old = fleet.settled()
     kept = {name: {box.id for box in fleet.processes(name)} for name in fleet.apps}
     known = {name: fleet.kept(name) for name in fleet.apps}
-    with fleet.changed(), fleet.load(rate=60, slow=1) as load:
+    with fleet.changed(), fleet.load(rate=60, slow=1, least=0 if fault.crash else LEAST) as load:
         fault.change(fleet)
         run = fleet.play(f"fault: {fault.name}", playbook=fault.playbook, watch=lambda line: fault.watch(fleet, line))
         for name in fleet.apps:
@@ -175,19 +177,26 @@ def test_the_next_good_deploy_works_and_a_second_one_at_the_same_time_is_refused
     fleet.nothing_is_left()
 
 
-STEPS = [{"canary": "host", "canary_seconds": 5}, {"max_parallel": 1, "pause": 3}]
+BY_HOST = r"\[app1\] .*?: switched in .*: Watch the release of example.*\[app2\] .*?: switched in .*: Watch the release of example.*: Go live"
+BESIDE = r"\[app1\] .*?: switched 1 of each web process, beside what serves, in .*: Watch the release of example.*: switched in .*: Go live"
+# Options of the deploy, and what the run tells then.
+STEPS = {
+    "a host as canary": ({"canary": "host", "canary_seconds": 5}, BY_HOST),
+    "a replica as canary": ({"canary": "replica", "canary_seconds": 5}, BESIDE),
+    "one host at a time": ({"max_parallel": 1, "pause": 3}, BY_HOST),
+}
 
 
-@pytest.mark.parametrize("options", some(STEPS, 1, "ways to go step by step"), ids=str)
-def test_one_host_serves_the_new_release_and_is_watched_before_the_other_one_is_switched(fleet, options):
+@pytest.mark.parametrize("way", some(list(STEPS), 1, "ways to go step by step"))
+def test_one_host_or_one_container_serves_the_new_release_and_is_watched_before_all_are_switched(fleet, way):
+    options, steps = STEPS[way]
     fleet.renew()
     before = fleet.live()
     # The way is the deploy's and not the release's.
     with fleet.changed(), fleet.load(rate=60) as load:
         fleet.app["deploy"] |= options
-        run = fleet.deploy(f"step by step: {options}").succeeded()
+        run = fleet.deploy(f"step by step: {way}").succeeded()
     assert load.result.failures == [], load.result.first_failures()
-    steps = r"\[app1\] .*?: switched in .*: Watch the release of example.*\[app2\] .*?: switched in .*: Watch the release of example.*: Go live"
     assert re.search(steps, run.output, re.DOTALL) and run.output.count(": switched in ") == 2, run.end
     assert fleet.settled() != before
 
@@ -202,26 +211,28 @@ def test_a_run_that_ends_half_way_fails_no_request_and_the_next_one_settles_the_
         fleet.renew()
     first_tick, known = fleet.last_tick(), {name: fleet.kept(name) for name in fleet.apps}
     step = {"deploy": fleet.deploy, "rollback": fleet.rollback}[end.verb]
-    choice = random.Random(f"{SEED} {end}")
+    choice, pause = random.Random(f"{SEED} {end}"), Pause(end.stage)
     with fleet.load(rate=60, slow=1) as load, Lookout(fleet, "beat") as beats:
         if end.cut:
             with Cut(fleet, end, choice.uniform(0, 0.5)) as cut:
-                run = step(str(end), watch=cut.line)
+                run = step(str(end), watch=lambda line: (pause.first(line), cut.line(line)))
                 assert cut.made, f"the run came to its end before:\n{run.end}"
             assert run.rc != 0 and "UNREACHABLE" in run.output, run.end
         else:
-            run = step(str(end), kill=lambda line: begins(line, end.stage), delay=choice.uniform(0, 1))
+            run = step(str(end), watch=pause.first, kill=lambda line: begins(line, end.stage), delay=choice.uniform(0, 1))
             assert run.killed, run.end
         fleet.failed.update(*(fleet.kept(name) - known[name] for name in fleet.apps))
         # Whoever comes from elsewhere waits for its end; the same controller sees that the other run is dead.
         if SOAK and stages(end.verb).index(end.stage) % 2:
             until(fleet.lease_has_ended, what="the end of the lease")
-        fleet.deploy(f"the run after: {end}").succeeded()
+        fleet.deploy(f"the run after: {end}", watch=pause.second).succeeded()
+        away = pause.over()
     assert load.result.failures == [], load.result.first_failures()
     assert max(beats.looks) == 1 and beats.looks[-1] == 1, beats.looks
     fleet.settled()
     fleet.nothing_is_left()
-    figure(f"           {end}: {load.result.line()}; longest gap between ticks {fleet.gap(first_tick):.0f} s")
+    gap = fleet.ticked(first_tick, away)
+    figure(f"           {end}: {load.result.line()}; longest gap between ticks {gap:.0f} s, beat was to be away for at most {away:.1f} s")
 
 
 # -- reboots ---------------------------------------------------------------------------------------------------------------------
@@ -242,7 +253,8 @@ def test_after_a_reboot_during_a_deploy_the_release_runs_that_is_recorded_as_liv
 
     def watch(line: str) -> None:
         if begins(line, stage) and not reboots:
-            reboots.append(threading.Thread(target=fleet.apps["app1"].reboot))
+            # Somewhere within the stage, and in each run with this seed at the same moment.
+            reboots.append(threading.Timer(random.Random(f"{SEED} {stage}").uniform(0, 0.5), fleet.apps["app1"].reboot))
             reboots[0].start()
 
     fleet.renew()
@@ -289,13 +301,9 @@ def test_check_mode_shows_the_image_and_names_of_variables_and_changes_nothing(f
     assert all_there() == before
 
 
-def history(fleet: Fleet) -> list[dict]:
-    return [json.loads(line) for line in fleet.apps["app1"].sh(f"cat {APP}/history.jsonl").splitlines()]
-
-
 def test_the_history_says_who_released_what_and_what_became_of_it(fleet):
     run = fleet.play("history", playbook="playbooks/history.yml").succeeded()
-    rows = history(fleet)
+    rows = fleet.history()
     # Not all faults come that far.
     failed = {"failed" for run in fleet.runs if re.search(r"^TASK .*: Record the failed release", run.output, re.MULTILINE)}
     assert {row["kind"] for row in rows} == {"deploy", "rollback"} and {row["result"] for row in rows} >= {"live", *failed}
@@ -342,7 +350,7 @@ def test_a_migration_alone_runs_once_for_the_fleet_and_leaves_what_serves(fleet)
         fleet.app["version"] = "1.1.1"
         fleet.play("migrate", playbook="playbooks/migrate.yml").succeeded()
     assert fleet.host.sql("SELECT version_num FROM alembic_version") == "0004"
-    row = history(fleet)[-1]
+    row = fleet.history()[-1]
     assert [row[key] for key in ("kind", "result", "revision_before", "revision_after")] == ["migrate", "migrated", "0003", "0004"]
     assert fleet.settled() == old
 

@@ -271,6 +271,19 @@ def test_a_release_that_is_kept_warm_takes_over_again_without_a_start(containers
     assert (len(found["web"]), len(found["beat"])) == (4, 1), "the one that was left is warm now"
 
 
+def test_a_canary_of_the_next_release_leads_nobody_to_the_one_that_is_kept_warm(host, containers, answer, converge):
+    asked = {"shop_replicas": 2, "shop_deploy": {"keep_previous": "warm", "canary": "replica", "canary_seconds": 6}}
+    before, serving = {data["Id"]: data["State"]["StartedAt"] for data in containers()["web"]}, answer()
+    with Visitor(host) as visitor:
+        assert converge(shop_text="mixed", **asked).rc == 0
+    # The warm one is that of the test before, `cold`.
+    assert {text for text, _status in visitor.answers} == {serving.split()[0], "mixed"} and {status for _text, status in visitor.answers} == {"200"}
+    assert converge(app_rollback=True, **asked).rc == 0
+    assert answer() == serving
+    found = {data["Id"]: data["State"]["StartedAt"] for data in containers()["web"]}
+    assert len(found) == 4 and len(set(found.items()) & set(before.items())) == 2, "what served before the canary ran all the time"
+
+
 def test_a_process_that_must_not_overlap_stops_before_the_new_one_starts(host, answer, converge):
     since = host.check_output("date +%s")
     assert converge(shop_text="alone", shop_strategy="recreate").rc == 0
