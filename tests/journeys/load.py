@@ -193,8 +193,8 @@ class Load:
         return self
 
     def __exit__(self, _kind: object, raised: BaseException | None, _traceback: object) -> None:
-        # Those that were due in the last second may be on their way.
-        due = self.rate * max(0.0, self.now - 1)
+        # In the first second all of them connect, and what was due in the last one may be on its way.
+        due = self.rate * max(0.0, self.now - 2)
         gone = not self.thread.is_alive()
         self.over.set()
         self.thread.join(2 * TIMEOUT)

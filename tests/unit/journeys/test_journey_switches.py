@@ -33,7 +33,7 @@ class OneServer:
 
 def test_each_turn_is_over_when_the_other_release_has_answered(server):
     both = OneServer(server)
-    took, result = journey_switches.turned(both, both, 3)
+    took, result = journey_switches.turned(both, both, 3, least=0.05)
     assert took == [0.25] * 3 and both.restarted == ["one", "two", "one"]
     assert result.failures == [] and set(result.releases) == {"one", "two"}
 
@@ -42,5 +42,5 @@ def test_a_turn_that_leads_nowhere_else_is_not_one(server, monkeypatch):
     monkeypatch.setattr(journey_switches, "until", lambda seen, _seconds, pause, what: journey_support.until(seen, 1, pause, what))
     both = OneServer(server, stuck=True)
     with pytest.raises(AssertionError, match="answers of release two after turn 1"):
-        journey_switches.turned(both, both, 3)
+        journey_switches.turned(both, both, 3, least=0.05)
     assert both.restarted == []

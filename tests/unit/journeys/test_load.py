@@ -100,12 +100,12 @@ def test_far_fewer_answers_than_were_wanted_are_no_load_unless_that_is_allowed(s
         with server.load(visitors=4, **options) as load:
             server.wait = 0.2
             # Four visitors come to twenty requests a second.
-            time.sleep(2.5)
+            time.sleep(3.5)
         return load
 
-    with pytest.raises(NoLoad, match=r"\d+ of about [23]\d\d requests that were due were answered, and 50% must be: .* left out"):
-        ask()
-    assert ask(least=0.1).result.failures == []
+    with pytest.raises(NoLoad, match=r"\d+ of about [2-4]\d\d requests that were due were answered, and 50% must be: .* left out"):
+        ask(least=visitors.LEAST)
+    assert ask(least=0.01).result.failures == []
 
 
 def test_why_the_block_ended_is_told_before_there_having_been_no_load(server, monkeypatch):
@@ -118,8 +118,8 @@ def test_why_the_block_ended_is_told_before_there_having_been_no_load(server, mo
 
 def test_on_its_own_it_ends_with_a_status_and_says_why(server, monkeypatch, capsys):
     monkeypatch.setattr(visitors.ssl, "create_default_context", lambda cafile: None)
-    words = ["load.py", "--name", "shop.test", "--address", "127.0.0.1", "--authority", "none.crt", "--port", str(server.port), "--rate", "50"]
-    monkeypatch.setattr(sys, "argv", [*words, "--seconds", "1.5"])
+    words = ["load.py", "--name", "shop.test", "--address", "127.0.0.1", "--authority", "none.crt", "--port", str(server.port), "--rate", "10"]
+    monkeypatch.setattr(sys, "argv", [*words, "--seconds", "1"])
     assert visitors.main() == 0
     monkeypatch.setattr(Load, "_next", dead)
     assert visitors.main() == 1
