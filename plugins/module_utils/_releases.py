@@ -5,14 +5,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose import replicas
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_RELEASE, LABEL_SERVICE, LABEL_STACK, LIVE, PREVIOUS
+from ansible_collections.longshore.stack.plugins.module_utils._names import (
+    COMPOSE_FILE,
+    LABEL_PROCESS,
+    LABEL_RELEASE,
+    LABEL_SERVICE,
+    LABEL_STACK,
+    LIVE,
+    PREVIOUS,
+    RELEASE_FILE,
+)
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
 from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
@@ -27,6 +38,15 @@ AGAIN_SECONDS = 30.0
 
 class ReleaseError(Exception):
     """A stage could not be done; the text is fit for a user."""
+
+
+def record_of(folder: str) -> dict[str, Any]:
+    """What a release was made of, by its directory; nothing where that cannot be read."""
+    try:
+        with open(os.path.join(folder, RELEASE_FILE), encoding="utf-8") as file:
+            return json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
 
 
 @dataclass(frozen=True)
@@ -165,7 +185,7 @@ class Releases:
         if led:
             self.part([member for member in self.observe() if self._leftover(member)])
         if live not in ("", self.app.release):
-            with contextlib.suppress(SwitchError, EngineError):
+            with contextlib.suppress(SwitchError, EngineError, ReleaseError):
                 self._start_singletons(live)
 
     def expected(self) -> None:
@@ -289,7 +309,7 @@ class Releases:
             # Whatever the switch does or does not, there is one scheduler, and it is the live release's.
             mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
             self._do("stop", [member for member in mine if member.running])
-            with contextlib.suppress(SwitchError):
+            with contextlib.suppress(SwitchError, ReleaseError):
                 self._start_singletons(live)
             raise
         if live:
@@ -387,14 +407,35 @@ class Releases:
         there = [member for member in self.observe() if member.process in self.app.singletons]
         if any(member.running and member.release != live for member in there):
             return
-        mine = [member for member in there if member.release == live]
-        self._start(mine)
+        made = self._make_again(live, {member.process for member in there if member.release == live})
+        mine = [member for member in (self.observe() if made else there) if member.release == live and member.process in self.app.singletons]
+        self._start(mine, made)
         self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
         self._lead(live, alone=True)
 
-    def _start(self, members: Sequence[Member]) -> None:
+    def _make_again(self, live: str, there: Collection[str]) -> list[str]:
+        """Singletons of the live release that have no container on this host have one again, as its directory has them; answers their names.
+
+        What stopped for a hand-over is a container that somebody who tidies up the engine may have removed.
+        """
+        folder = os.path.join(self.app.path, "releases", live)
+        record = record_of(folder)
+        services = record.get("definition", {}).get("services", {})
+        gone = [name for name in record.get("singletons", ()) if name not in there and name in services and replicas(services[name])]
+        if not gone or self.check:
+            return []
+        base = ["compose", "--project-directory", folder, "-f", os.path.join(folder, COMPOSE_FILE), "-p", record["project"]]
+        made = self.engine.run([*base, "up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--pull", "never", *gone])
+        if not made.ok:
+            raise ReleaseError(f"{', '.join(gone)} of {live}, which is live, had no container any more and cannot be made again: {made.reason()}")
+        self.done += [f"make {name} of {live} again" for name in gone]
+        return gone
+
+    def _start(self, members: Sequence[Member], made: Collection[str] = ()) -> None:
+        """They run, and have had their time to become well. made: processes that have just been started."""
         down = {member.id for member in members if not member.running}
         self._do("start", [member for member in members if member.id in down])
+        down |= {member.id for member in members if member.process in made}
         end = self.clock() + AGAIN_SECONDS
         while down and self.clock() < end and any(member.id in down and member.running and not member.well for member in self.observe()):
             self.sleep(0.25)

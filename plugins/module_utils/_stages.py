@@ -23,7 +23,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._image import Refe
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
-from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError, switch_of
 
 SLICE_SECONDS = 8.0
@@ -397,11 +397,7 @@ class Call:
             self.engine.must(["tag", image["id"], image["name"]])
 
     def _record(self, release: str, folder: str = "") -> dict[str, Any]:
-        try:
-            with open(os.path.join(folder or os.path.join(self.path, "releases"), release, RELEASE_FILE), encoding="utf-8") as file:
-                return json.load(file)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return {}
+        return record_of(os.path.join(folder or os.path.join(self.path, "releases"), release))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

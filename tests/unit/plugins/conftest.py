@@ -216,7 +216,7 @@ class FakeDocker:
                 del self.containers[container["Id"]]
         else:
             assert words[0] == "up"
-            self._up(yaml.safe_load(file.read_text()), project, mine, words[words.index("never") + 1 :])
+            self._up(yaml.safe_load(file.read_text()), project, [] if "--no-recreate" in words else mine, words[words.index("never") + 1 :])
         return 0, "", ""
 
     def _up(self, whole, project, mine, chosen):

@@ -269,6 +269,63 @@ def test_a_run_whose_lease_was_ended_may_still_go_back(site):
     assert site.running() == [(old["spec"]["release"], "beat"), (old["spec"]["release"], "web")]
 
 
+def handed_over_and_tidied_up(site, until):
+    """A release whose scheduler has stopped for the hand-over to the next, and whose container somebody has removed; both releases' names."""
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until=until)
+    site.docker.engine.run(["rm", next(c["Id"] for c in site.docker.containers.values() if c["service"] == "beat" and c["state"] == "exited")])
+    return old["spec"]["release"], new
+
+
+def test_a_scheduler_whose_stopped_container_was_removed_is_made_again_when_the_release_is_taken_back(site):
+    old, new = handed_over_and_tidied_up(site, until="switched")
+    site.docker.healthy_after["beat"] = 5
+    before = site.docker.now
+    answer = site.call("taken_back", new)
+    assert f"make beat of {old} again" in answer["done"]
+    assert site.running() == [(old, "beat"), (old, "web")]
+    assert site.docker.now - before >= 5, "it has its time to become well"
+    assert {c["policy"] for c in site.docker.containers.values()} == {"unless-stopped"}
+    (up,) = site.docker.said("compose", "up", "--no-deps", "--no-recreate", "beat")
+    assert up[2] == str(site.path / "releases" / old), "from its own directory"
+    assert site.call("prepared", site.release())["settled"]
+
+
+def test_a_scheduler_that_cannot_be_made_again_is_said_and_the_others_serve(site):
+    old, new = handed_over_and_tidied_up(site, until="switched")
+    site.docker.refuse = {"compose up": "no such image"}
+    with pytest.raises(ReleaseError, match=f"beat of {old}, which is live, had no container any more and cannot be made again: no such image"):
+        site.call("taken_back", new)
+    assert site.running() == [(old, "web")] and len(site.haproxy.serving("shop-web")) == 1
+
+
+def test_what_a_dead_run_and_a_tidy_operator_left_without_a_scheduler_has_one_after_the_next_run_has_settled_it(site):
+    old, _dead = handed_over_and_tidied_up(site, until="taken_over")
+    third = site.release(version="3")
+    site.deploy(third, until="handed_over")
+    assert (old, "beat") in site.running()
+    site.deploy(third)
+    assert site.running() == [(third["spec"]["release"], "beat"), (third["spec"]["release"], "web")]
+
+
+def test_a_scheduler_that_cannot_be_made_again_does_not_stand_in_the_way_of_the_next_release(site):
+    old, _dead = handed_over_and_tidied_up(site, until="taken_over")
+    third = site.release(version="3")
+    real, site.docker._compose = site.docker._compose, lambda file, *rest: (1, "", "no such image") if old in str(file) else real(file, *rest)
+    site.deploy(third)
+    assert site.running() == [(third["spec"]["release"], "beat"), (third["spec"]["release"], "web")]
+
+
+def test_a_process_of_which_the_live_release_wants_none_is_not_made(site):
+    processes = [*APP["processes"], {"name": "other", "strategy": "recreate", "replicas": 0}]
+    old, new = site.release(processes=processes), site.release(processes=processes, version="2")
+    site.deploy(old)
+    site.deploy(new, until="switched")
+    site.call("taken_back", new)
+    assert {service for _release, service in site.running()} == {"beat", "web"} and not site.docker.said("--no-recreate")
+
+
 # -- prepared ---------------------------------------------------------------------------------------------------------
 
 
