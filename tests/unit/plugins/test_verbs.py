@@ -129,3 +129,37 @@ def test_what_fails_before_the_lease_is_told_to_the_history_and_to_the_hooks(dec
     assert {key: row[key] for key in wanted} == wanted and "[two] no such image" in row["message"] and row["started"] > 1_700_000_000
     told = json.loads((tmp_path / "alarm.json").read_text())
     assert (told["version"], told["place"], told["message"]) == ("9.9.9", "failed", row["message"])
+
+
+def hook_on(decides, service, hook, processes=("web", "worker"), arguments=()):
+    """A hook's command on a fleet whose first host alone has the singleton beat: it is run with the variable of the role."""
+    here = {"one": ["beat", *processes], "two": list(processes)}
+    results = {"__app_release": {host: {"spec": {"definition": {"services": dict.fromkeys(names, {})}}} for host, names in here.items()}}
+    seen = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} has {{ __app_hook_service }}"}}
+    apps = [{"name": "shop", "processes": [{"name": name} for name in ("beat", "web", "worker")], "hooks": [{"stage": "switch", "command": ["warm"], **hook}]}]
+    seen["vars"] = {"__app_hook": "{{ lookup('longshore.stack.wiring', 'hooks', of='shop', places=['before switch']) | first }}"}
+    status, output = decides(results, seen, arguments=arguments, stack_apps=apps)
+    assert status == 0 and all(f"{host} has {name}" in output for host, name in service.items()), output
+
+
+def test_a_hook_runs_in_the_first_process_that_its_host_has(decides):
+    hook_on(decides, {"one": "beat", "two": "web"}, {"hosts": "all"})
+    hook_on(decides, {"two": "web"}, {}, arguments=("--limit", "two"))
+
+
+def test_a_hook_runs_in_a_process_that_an_earlier_release_has(decides):
+    hook_on(decides, {"two": "worker"}, {}, processes=("worker",))
+
+
+def test_a_hook_keeps_the_process_that_it_names(decides):
+    hook_on(decides, {"one": "worker", "two": "worker"}, {"process": "worker"})
+
+
+def test_a_command_in_the_live_release_has_a_process_of_its_host(decides):
+    (play,) = PLAYS["run"]
+    seen = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} runs it in {{ __run_process }}"}, "vars": play["vars"]}
+    apps = [{"name": "shop", "processes": [{"name": "beat", "singleton": True}, {"name": "web"}]}]
+    _status, output = decides({}, seen, stack_apps=apps)
+    assert "one runs it in beat" in output and "two runs it in web" in output, output
+    _status, output = decides({}, seen, stack_apps=apps, arguments=("--limit", "two", "-e", "app_process=worker"))
+    assert "two runs it in worker" in output, output
