@@ -94,7 +94,7 @@ class Call:
         if not lease:
             raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
         # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
-        alone = self.state == "taken_back" and not self.leases.holder()
+        alone = self.state in ("taken_back", "stood_by") and not self.leases.holder()
         # No slice ends while a command collects static files, on this host or on another one.
         collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "started" else 0
         renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
@@ -263,6 +263,10 @@ class Call:
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
+        return {}
+
+    def stood_by(self) -> dict[str, Any]:
+        self.releases.stand_by(bool(self.spec["singletons"]))
         return {}
 
     def recalled(self) -> dict[str, Any]:
@@ -439,6 +443,7 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "retired": (Call.retired, True),
     "scaled": (Call.scaled, True),
     "taken_back": (Call.taken_back, True),
+    "stood_by": (Call.stood_by, True),
     "recalled": (Call.recalled, False),
     "listed": (Call.listed, False),
     "recorded": (Call.recorded, True),

@@ -33,6 +33,8 @@ options:
       - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
       - V(scaled) - the processes of the live release have the numbers of O(scale), also in releases to come.
       - V(taken_back) - the release is removed, and the one that was live serves again.
+      - V(stood_by) - the release is live on another host, but not here; whatever of it and of the one that is live here is well serves until the next run
+        goes on, and what must not run twice runs in one of them.
       - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
@@ -40,7 +42,23 @@ options:
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
     choices:
-      [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
+      - leased
+      - prepared
+      - started
+      - handed_over
+      - taken_over
+      - switched
+      - watched
+      - live
+      - retired
+      - scaled
+      - taken_back
+      - stood_by
+      - recalled
+      - listed
+      - recorded
+      - noted
+      - unlocked
     required: true
   app:
     description: Name of the application.

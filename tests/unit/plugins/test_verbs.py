@@ -102,6 +102,15 @@ def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_a
     assert "outcome: is live on two, but" in output, output
 
 
+def test_past_the_commit_point_the_hosts_stand_by_and_before_it_they_go_back(decides):
+    (task,) = tasks_of("deploy", "Take back the release")
+    seen = {"ansible.builtin.debug": {"msg": "state: {{ state }}"}, "vars": {**SHOWN["vars"], "state": task["longshore.stack.release"]["state"]}}
+    results = prepared(one=("2-b", "sha256:1"), two=("2-b", "sha256:1"))
+    assert "when" not in task and "state: taken_back" in decides(results, seen)[1]
+    results["__app_prepared"]["two"]["live"] = "2-b"
+    assert "state: stood_by" in decides(results, seen)[1]
+
+
 def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
     (task,) = tasks_of("recall", "Refuse to guess")
     wanted = {"__app_wanted": dict.fromkeys(("one", "two"), {"record": {"release": "1-a"}})}

@@ -260,6 +260,17 @@ def test_a_singleton_of_a_host_that_is_not_the_first_any_more_stops(site):
     assert site.running() == [(old["spec"]["release"], "web"), (elsewhere["spec"]["release"], "web")]
 
 
+def test_a_release_that_is_live_on_another_host_leaves_no_host_without_a_scheduler(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until="taken_over")
+    site.call("unlocked")
+    answer = site.call("stood_by", new)
+    assert (old["spec"]["release"], "beat") in site.running() and answer["live"] == old["spec"]["release"]
+    site.deploy(new)
+    assert site.running() == [(new["spec"]["release"], "beat"), (new["spec"]["release"], "web")]
+
+
 def test_a_run_whose_lease_was_ended_may_still_go_back(site):
     old, new = site.release(), site.release(version="2")
     site.deploy(old)
