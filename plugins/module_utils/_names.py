@@ -21,3 +21,7 @@ LABEL_SERVICE = "stack.longshore.service"
 LABEL_CONFIG = "stack.longshore.config"
 LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
+# The run under whose lease a one-off container works; without it nobody who releases has to do with it.
+LABEL_RUN = "stack.longshore.run"
+# Compose's own, of what `compose run` made.
+LABEL_ONE_OFF = "com.docker.compose.oneoff"

@@ -16,14 +16,17 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import re
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._names import (
     COMPOSE_FILE,
+    LABEL_ONE_OFF,
     LABEL_PROCESS,
     LABEL_RELEASE,
+    LABEL_RUN,
     LABEL_SERVICE,
     LABEL_STACK,
     LIVE,
     PREVIOUS,
     RELEASE_FILE,
 )
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import STOP_SECONDS, seconds_of
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
 from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
@@ -34,6 +37,8 @@ LIVE_POLICY = "unless-stopped"
 LOG_LINES = 40
 # Seconds that containers have to become well which ran before and are started again.
 AGAIN_SECONDS = 30.0
+# Seconds that whoever started a command has, after its end, to take what it said.
+HEARD_SECONDS = 60.0
 
 
 class ReleaseError(Exception):
@@ -51,7 +56,7 @@ def record_of(folder: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class App:
-    """What a stage must know of the application. backends: by web process, its name at the switch and its port."""
+    """What a stage must know of the application. backends: by web process, its name at the switch and its port. run: the one that has the lease."""
 
     stack: str
     name: str
@@ -66,6 +71,7 @@ class App:
     secrets_path: str = ""
     static_path: str = ""
     root: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,16 +136,23 @@ class Releases:
     # -- what there is -------------------------------------------------------------------------------------------------------
 
     def observe(self) -> list[Member]:
-        """Containers of every release; the one-off ones of migrations and commands are nobody's to stop."""
-        labels = {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, LABEL_RELEASE: None, "com.docker.compose.oneoff": "False"}
-        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}" + (f"={value}" if value else ""))]
+        """Containers of every release, without the one-off ones of migrations and commands."""
         try:
-            ids = self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
-            return [Member.of(data, self.app.network) for data in self.engine.inspect("container", ids)]
+            return [Member.of(data, self.app.network) for data in self._labelled({LABEL_RELEASE: None, LABEL_ONE_OFF: "False"})]
         except EngineError:
             if self.check:  # a bare host has no engine yet, and nothing runs on it
                 return []
             raise
+
+    def _labelled(self, more: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """What the engine knows of the application's containers that have these labels, or these values of them."""
+        labels = {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, **more}
+        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}" + (f"={value}" if value else ""))]
+        return self.engine.inspect("container", self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split())
+
+    def one_off_labels(self) -> dict[str, str]:
+        """Of a container that this run makes for a moment."""
+        return {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, LABEL_RELEASE: self.app.release, LABEL_RUN: self.app.run, LABEL_ONE_OFF: "True"}
 
     def marked(self, mark: str = LIVE) -> str:
         try:
@@ -177,6 +190,7 @@ class Releases:
 
         Where the live release is ill, the one to come may be what mends it: it does not stand in its way, and whatever serves for it stays.
         """
+        self._end_commands()
         live = self.marked()
         try:
             led = self._bring_back(live, spare=True) if live else not self.app.backends
@@ -187,6 +201,29 @@ class Releases:
         if live not in ("", self.app.release):
             with contextlib.suppress(SwitchError, EngineError, ReleaseError):
                 self._start_singletons(live)
+
+    def _end_commands(self) -> None:
+        """Hooks, migrations and collections of static files of a run that died do not go on beside those of this one."""
+        if not self.app.run or self.check:
+            return
+        left = {one["Id"]: one["Name"].lstrip("/") for one in self._labelled({LABEL_RUN: None}) if one["Config"]["Labels"][LABEL_RUN] != self.app.run}
+        if not left:
+            return
+        # Somebody who waits for one of them may remove it at this moment; what counts is what is there afterwards.
+        for words in (["stop", "-t", str(STOP_SECONDS)], ["rm", "--force"]):
+            said = self.engine.run([*words, *left])
+        if still := [one for one in self.engine.inspect("container", list(left)) if one["State"]["Status"] != "removing"]:
+            raise ReleaseError(f"{left[still[0]['Id']]}, which a run left that died, cannot be removed: {said.reason()}")
+        self.done += [f"rm {name}" for name in left.values()]
+
+    def clear_ended(self) -> None:
+        """Containers of commands that have ended, and that whoever ran them did not clear away; they keep images that nobody needs any more."""
+        for one in [] if self.check else self._labelled({LABEL_ONE_OFF: "True"}):
+            state = one["State"]
+            ended = {"created": one["Created"], "exited": state.get("FinishedAt"), "dead": state.get("FinishedAt")}.get(state["Status"])
+            if ended and seconds_of(ended) + HEARD_SECONDS < self.clock():
+                self.engine.run(["rm", "--force", one["Id"]])
+                self.done.append(f"rm {one['Name'].lstrip('/')}")
 
     def expected(self) -> None:
         """Fails when the switch does not know a process of this release: better before anything starts than after."""

@@ -117,6 +117,7 @@ class Call:
             secrets_path=os.path.dirname(spec.get("secrets_path", "")),
             static_path=spec.get("static_root", ""),
             root=spec.get("root", ""),
+            run=self.params.get("lease", {}).get("run", ""),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
@@ -224,6 +225,7 @@ class Call:
         drained = self.clock()
         parting = self.releases.retire()
         self.releases.keep()
+        self.releases.clear_ended()
         return {"ended": parting.ended, "cut": parting.cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
 
     def scaled(self) -> dict[str, Any]:
@@ -350,10 +352,11 @@ class Call:
         def run(static: Static, folder: str) -> None:
             name = f"{self.spec['project']}-static"
             place = OneOff(self.engine, name, "collection", self.spec["project"], self.spec["path"], static.service, self.spec["release"])
-            place.mounts = [f"{folder}:{static.path}"]
+            place.mounts, place.run = [f"{folder}:{static.path}"], self.releases.app.run
             Command(place, static.command, STATIC_SECONDS, {}, "", self.clock).run(STATIC_SECONDS + 1, {})
 
-        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run)
+        labels = self.releases.one_off_labels()
+        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run, labels)
         self.releases.done += assets.ensure(self.spec["release"], statics, self.releases.others()[: max(static.keep for static in statics)])
 
     def _up(self, services: list[str]) -> dict[str, Any]:

@@ -194,12 +194,15 @@ class FakeDocker:
             "Name": container["Name"],
             "Image": container["image"],
             "RestartCount": restarts,
-            "Created": "2026-01-01T00:00:00Z",
+            "Created": container.get("created", "2026-01-01T00:00:00Z"),
             "Config": {"Labels": self._labels(container), "Image": container["ref"], **container.get("stop", {})},
-            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": self._moment(container["started"]), **checked},
+            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, **self._moments(container), **checked},
             "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
             "NetworkSettings": {"Networks": container["networks"]},
         }
+
+    def _moments(self, container: dict) -> dict[str, str]:
+        return {"StartedAt": self._moment(container["started"]), "FinishedAt": self._moment(container.get("finished", 0))}
 
     @staticmethod
     def _moment(seconds: float) -> str:

@@ -337,6 +337,73 @@ def test_a_process_of_which_the_live_release_wants_none_is_not_made(site):
     assert {service for _release, service in site.running()} == {"beat", "web"} and not site.docker.said("--no-recreate")
 
 
+# -- containers of single commands ------------------------------------------------------------------------------------
+
+
+def command(site, name, run="", **values):
+    """A one-off container of the application, as a hook, a migration or the verb run makes it."""
+    labels = {"stack.longshore.name": "s", "stack.longshore.service": "shop", "stack.longshore.release": "1-x", "com.docker.compose.oneoff": "True"}
+    labels |= {"stack.longshore.run": run} if run else {}
+    return site.docker.add("s-shop-1-x", "web", Name=f"/{name}", labels={**labels, **values.pop("labels", {})}, **values)
+
+
+def commands(site):
+    return sorted(c["Name"].lstrip("/") for c in site.docker.containers.values() if c["labels"].get("com.docker.compose.oneoff") == "True")
+
+
+def test_what_a_dead_run_had_begun_does_not_go_on_beside_the_next_one(site):
+    command(site, "hook", run="dead")
+    command(site, "migration", run="dead", state="exited")
+    command(site, "copy", run="dead", state="created")
+    command(site, "seed-by-hand")
+    command(site, "of-another-application", run="dead", labels={"stack.longshore.service": "docs"})
+    release = site.release()
+    site.deploy(release, until="started")
+    command(site, "mine", run=site.lease["run"])
+    assert {"rm hook", "rm migration", "rm copy"} <= set(site.call("started", release)["done"])
+    assert commands(site) == ["mine", "of-another-application", "seed-by-hand"]
+    assert site.docker.said("stop", "-t"), "a command may stop what it does"
+
+
+def test_a_command_of_a_dead_run_that_cannot_be_ended_is_said_before_anything_starts(site):
+    command(site, "hook", run="dead")
+    release = site.release()
+    site.deploy(release, until="started")
+    site.docker.refuse = {"rm": "device or resource busy"}
+    with pytest.raises(ReleaseError, match="hook, which a run left that died, cannot be removed: device or resource busy"):
+        site.call("started", release)
+    assert site.running() == []
+
+
+def test_a_command_that_somebody_else_removes_at_this_moment_is_no_failure(site):
+    left = command(site, "hook", run="dead")
+    release = site.release()
+    site.deploy(release, until="started")
+    real = site.docker._answer
+
+    def gone_meanwhile(words, timeout):
+        site.docker.containers.pop(left["Id"], None) if words[0] == "stop" else None
+        return (1, "", "No such container") if words[0] == "rm" else real(words, timeout)
+
+    site.docker._answer = gone_meanwhile
+    site.call("started", release)
+    assert commands(site) == []
+
+
+def test_at_the_end_of_a_release_nothing_is_left_of_commands_that_have_ended_a_while_ago(site):
+    release = site.release()
+    site.deploy(release, until="retired")
+    ended = {"state": "exited", "finished": site.docker.now - 61}
+    command(site, "ended", **ended)
+    command(site, "ended-just-now", state="exited", finished=site.docker.now - 59)
+    command(site, "never-started", state="created", created="1970-01-01T00:00:00Z")
+    command(site, "just-made", state="created")
+    command(site, "works")
+    command(site, "of-another-stack", **ended, labels={"stack.longshore.name": "other"})
+    assert {"rm ended", "rm never-started"} <= set(site.slices("retired", release)[-1]["done"])
+    assert commands(site) == ["ended-just-now", "just-made", "of-another-stack", "works"]
+
+
 # -- prepared ---------------------------------------------------------------------------------------------------------
 
 
