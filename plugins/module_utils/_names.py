@@ -12,6 +12,8 @@ IMAGES_FILE = "images.json"
 # In the folder of a stack's secrets: those that nobody gave.
 SECRETS_FILE = "made.json"
 RELEASE_FILE = "release.json"
+# In the application's directory: by process, the number of containers that an operator wants in place of the inventory's.
+SCALE_FILE = "scale.json"
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
 PREVIOUS = "previous"

@@ -28,7 +28,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._names import (
 )
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import STOP_SECONDS, seconds_of
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
-from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
+from ansible_collections.longshore.stack.plugins.module_utils._switch import GROUPS, Switch, SwitchError, Upstream
 from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
 
 # In a release's directory since it went live for the first time, as old as the last time.
@@ -225,10 +225,20 @@ class Releases:
                 self.engine.run(["rm", "--force", one["Id"]])
                 self.done.append(f"rm {one['Name'].lstrip('/')}")
 
-    def expected(self) -> None:
-        """Fails when the switch does not know a process of this release: better before anything starts than after."""
-        if self.switch and self.app.backends and not self.check:
-            self.switch.places(self._backends())
+    def expected(self, numbers: Mapping[str, int] | None = None, scale: Collection[str] = ()) -> None:
+        """Fails when the switch does not know a process of this release, or has no places for so many containers: better before anything starts than after.
+
+        scale: the processes whose number is an operator's.
+        """
+        if not self.switch or not self.app.backends or self.check:
+            return
+        places = self.switch.places(self._backends())
+        for process, backend in self.app.backends.items():
+            number, most = (numbers or {}).get(process, 0), len({place.slot for place in places[backend["name"]] if place.group == GROUPS[0]})
+            if number > most:
+                back = f"-e app_name={self.app.name} -e app_process={process} -e app_replicas=inventory"
+                scaled = f", or take back its scale: ansible-playbook -i <inventory> longshore.stack.scale {back}" if process in scale else ""
+                raise ReleaseError(f"{process} has {number} containers and the switch has {most} places for them; site.yml gives it more{scaled}")
 
     def hand_over(self) -> None:
         """What must not run twice stops in every other release. A reboot before the new one is live starts it again: that is what `always` means."""

@@ -175,7 +175,7 @@ class Call:
     def started(self) -> dict[str, Any]:
         if not self.resume:
             self.releases.settle()
-            self.releases.expected()
+            self.releases.expected(_scale.numbers(self.definition), self.scale)
             self._assets()
         if pending := self._shrunk():
             return pending

@@ -782,6 +782,22 @@ def test_the_number_holds_over_deploys_and_rollbacks_until_it_is_taken_back(site
     assert len(webs(site)) == 1 and json.loads((site.path / "scale.json").read_text()) == {}
 
 
+def test_a_number_for_which_the_switch_has_no_places_is_said_before_anything_starts(site):
+    live_shop(site)
+    (site.path / "scale.json").write_text('{"web": 4}')
+    fewer = site.release(version="2")
+    site.deploy(fewer, until="started")
+    wanted = "web has 4 containers and the switch has 3 places for them; site.yml gives it more, or take back its scale: ansible-playbook .* "
+    with pytest.raises(ReleaseError, match=f"{wanted}-e app_name=shop -e app_process=web -e app_replicas=inventory"):
+        site.call("started", fewer)
+    assert len(webs(site)) == 1
+    (site.path / "scale.json").write_text("{}")
+    more = site.release(version="3", processes=[{**APP["processes"][0], "replicas": 4}, APP["processes"][1]])
+    site.deploy(more, until="started")
+    with pytest.raises(ReleaseError, match="web has 4 containers and the switch has 3 places for them; site.yml gives it more$"):
+        site.call("started", more)
+
+
 def test_a_release_records_its_own_number_and_not_the_one_that_it_was_scaled_to(site):
     scale = live_shop(site)
     scale(web=2)
