@@ -263,6 +263,10 @@ class Call:
             self.outcome.extra.append("scale")
         return result
 
+    def held(self) -> dict[str, Any]:
+        """The guard has seen to it already."""
+        return {}
+
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
         return {}
@@ -445,6 +449,7 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "live": (Call.live, True),
     "retired": (Call.retired, True),
     "scaled": (Call.scaled, True),
+    "held": (Call.held, True),
     "taken_back": (Call.taken_back, True),
     "stood_by": (Call.stood_by, True),
     "recalled": (Call.recalled, False),

@@ -32,6 +32,7 @@ options:
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
       - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
       - V(scaled) - the processes of the live release have the numbers of O(scale), also in releases to come.
+      - V(held) - the run still has the lease, for O(lease_seconds) from now on. Nothing else is done.
       - V(taken_back) - the release is removed, and the one that was live serves again.
       - V(stood_by) - the release is live on another host, but not here; whatever of it and of the one that is live here is well serves until the next run
         goes on, and what must not run twice runs in one of them.
@@ -52,6 +53,7 @@ options:
       - live
       - retired
       - scaled
+      - held
       - taken_back
       - stood_by
       - recalled

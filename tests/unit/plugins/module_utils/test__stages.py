@@ -154,6 +154,14 @@ def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
 
 
+def test_a_run_can_hold_its_lease_for_what_it_does_elsewhere(site):
+    release = site.release()
+    site.deploy(release, until="switched")
+    answer, before = site.call("held", release, lease_seconds=360), site.docker.now
+    lease = json.loads((site.path / "lease.json").read_text())
+    assert (answer["changed"], lease["stage"], lease["expires"]) == (False, "held", before + 360)
+
+
 def test_the_lease_lasts_as_long_as_commands_may_collect_static_files(site):
     release = site.release()
     site.deploy(release, until="started")
