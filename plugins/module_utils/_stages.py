@@ -170,6 +170,8 @@ class Call:
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
         result["identity"] = _identity(self.spec["image"])
+        # Of this release and of whatever runs, whatever the inventory says by now.
+        result["stop_grace"] = max([0.0, *(member.grace for member in there), *map(_grace, self.definition["services"].values())])
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
     def started(self) -> dict[str, Any]:
@@ -283,6 +285,11 @@ class Call:
         if not name:
             none = "no release is live" if asked == LIVE else "there is no release before the live one"
             raise ReleaseError(f"{self.params['app']}: {none}; kept are: {', '.join(kept) or 'none'}")
+        if asked == PREVIOUS and name == self.releases.marked(LIVE):
+            raise ReleaseError(
+                f"{self.params['app']}: a run died while it went live in place of {name}, so what was before {name} is not known. Go back to one of those "
+                f"that are kept by its name, -e app_release=RELEASE: {', '.join(kept)}; or deploy"
+            )
         record = self._record(name)
         if not record and name in kept:
             raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
@@ -418,6 +425,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return fp
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _grace(service: Mapping[str, Any]) -> float:
+    """Seconds; a release has them written so."""
+    return float(str(service.get("stop_grace_period", "0s")).removesuffix("s"))
 
 
 def _alone(record: Mapping[str, Any]) -> list[str]:

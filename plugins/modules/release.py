@@ -190,6 +190,11 @@ identity:
   returned: when O(state=prepared)
   type: str
   sample: sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
+stop_grace:
+  description: The longest time, in seconds, that a container of the release, or of one that is there, may take to stop.
+  returned: when O(state=prepared)
+  type: float
+  sample: 30.0
 planned:
   description: By service, what a start would do.
   returned: when O(state=prepared)

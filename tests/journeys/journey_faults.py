@@ -43,7 +43,7 @@ def begins(line: str, task: str) -> bool:
 
 
 # What they begin with, and what has nothing to do in them.
-IDLE = ("Refuse", "Go back", "Keep the lease while the tasks run", "Run the tasks of the hook")
+IDLE = ("Refuse", "Go back", "Keep the lease", "Run the tasks of the hook")
 VERBS = {"deploy": ("image.yml", ("Have the base", *IDLE)), "rollback": ("recall.yml", ("Migrate", *IDLE))}
 # A stage works on all application hosts, but for these.
 TOUCHED = {

@@ -79,6 +79,14 @@ def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
         assert status == 0, output
 
 
+def test_the_lease_has_room_for_the_longest_stop_of_what_is_there(decides):
+    shown = {"ansible.builtin.debug": {"msg": "longest: {{ __app_longest_stop }}"}, "run_once": True}
+    variables = {"__app_spec": {"processes": [{"name": "web", "stop_grace": 40}, {"name": "worker"}]}, "__app_deploy": {"drain": 10}}
+    assert "longest: 50" in decides({}, {**shown, "vars": variables})[1]
+    there = {"__app_prepared": {"one": {"stop_grace": 30.0}, "two": {"stop_grace": 300.0}}}
+    assert "longest: 310" in decides(there, {**shown, "vars": variables})[1]
+
+
 def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
     (task,) = tasks_of("due", "Refuse a release outside")
     task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}

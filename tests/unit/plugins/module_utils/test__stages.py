@@ -430,6 +430,15 @@ def test_prepared_writes_the_release_names_its_image_and_starts_nothing(site):
     assert not site.docker.said("tag")
 
 
+def test_prepared_says_how_long_a_container_may_take_to_stop_of_what_is_there_and_of_what_comes(site):
+    patient = [{**APP["processes"][0], "stop_grace": 300}, APP["processes"][1]]
+    assert site.call("prepared", site.release())["stop_grace"] == 30
+    assert site.call("prepared", site.release(processes=patient))["stop_grace"] == 300
+    site.deploy(site.release(processes=patient))
+    site.docker.only("web")["stop"] = {"StopTimeout": 300}
+    assert site.call("prepared", site.release())["stop_grace"] == 300, "the inventory has less by now"
+
+
 def test_no_secret_is_in_the_directory_of_a_release_nor_in_what_is_answered(site):
     release = site.release()
     answers = site.deploy(release)
@@ -627,6 +636,16 @@ def test_an_earlier_release_is_found_by_its_mark_or_by_its_name(site):
     site.deploy(new)
     assert site.call("recalled")["record"]["release"] == old["spec"]["release"]
     assert site.call("recalled", release=new["spec"]["release"])["record"]["release"] == new["spec"]["release"]
+
+
+def test_a_rollback_is_refused_where_a_run_died_between_its_two_marks(site):
+    old = site.release()
+    site.deploy(old)
+    os.symlink(os.readlink(site.path / "live"), site.path / "previous")
+    name = old["spec"]["release"]
+    with pytest.raises(ReleaseError, match=f"what was before {name} is not known. Go back to one .*RELEASE: {name}; or deploy"):
+        site.call("recalled")
+    assert site.call("recalled", release="live")["record"]["release"] == old["spec"]["release"]
 
 
 def test_a_release_that_is_not_kept_is_refused_with_those_that_are(site):
