@@ -20,7 +20,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose_project i
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
-from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
+from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, Leases
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases, record_of
@@ -155,7 +155,10 @@ class Call:
     def leased(self) -> dict[str, Any]:
         run = self.params["run"]
         process = {name: run.get(name, "") for name in ("process", "dead")}
-        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process)
+        work, last = {"kind": run.get("kind", ""), "release": self.spec.get("release", "")}, self.leases.unreturned()
+        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process, **work)
+        if last and last.run != holder.run:
+            self._note_end(last, f"the run {holder.run} found that it had died")
         return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
 
     def prepared(self) -> dict[str, Any]:
@@ -327,9 +330,16 @@ class Call:
     def unlocked(self) -> dict[str, Any]:
         holder = self.leases.holder() if self.check else self.leases.end()
         ended = "would end" if self.check else "has ended"
+        if holder and not self.check:
+            self._note_end(holder, "its lease was ended by unlock")
         return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) {ended}" if holder else "nobody has the lease"}
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _note_end(self, run: Holder, message: str) -> None:
+        """A line of the history for a run that could not write its own."""
+        facts = {"kind": run.kind or "deploy", "release": run.release, "run": run.run, "owner": run.owner, "started": run.taken}
+        _history.append(self.path, {**facts, "before": "", "ref": "", "hosts": [], "result": f"died in {run.stage}", "message": message})
 
     def _draining(self) -> dict[str, Any]:
         """Nothing when the requests of what was drained have ended or had their time, else what the next slice needs."""

@@ -104,8 +104,9 @@ options:
     default: 60
   run:
     description:
-      - C(id) and C(owner) of the run that asks for the lease. The action plugin adds C(process), by which a later run on the same controller sees
-        that this one is dead, and C(dead), a run of which it has seen that.
+      - C(id) and C(owner) of the run that asks for the lease, and its C(kind) for the history, should it be killed.
+      - The action plugin adds C(process), by which a later run on the same controller sees that this one is dead, and C(dead), a run of which it
+        has seen that.
     type: dict
     default: {}
   record:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils import _files, _stages
+from ansible_collections.longshore.stack.plugins.module_utils import _files, _history, _stages
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
 from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
@@ -343,6 +343,42 @@ def test_a_process_of_which_the_live_release_wants_none_is_not_made(site):
     site.deploy(new, until="switched")
     site.call("taken_back", new)
     assert {service for _release, service in site.running()} == {"beat", "web"} and not site.docker.said("--no-recreate")
+
+
+# -- runs that were killed -----------------------------------------------------------------------------------------------
+
+
+def rows(site):
+    return [(row["kind"], row["run"], row["owner"], row["release"], row["result"]) for row in site.call("listed")["history"]]
+
+
+def test_a_run_that_was_killed_is_noted_once_by_the_one_that_takes_over_its_lease(site):
+    release = site.release()
+    site.lease = {**site.call("leased", release, run={"id": "r1", "owner": "ann", "kind": "rollback"})["lease"], "here": True}
+    site.call("prepared", release)
+    site.call("started", release)
+    with pytest.raises(LeaseError):
+        site.call("leased", release, run={"id": "r2", "owner": "bob"})
+    assert rows(site) == [], "it may live"
+    site.docker.now += LONG
+    for _again in range(2):
+        site.call("leased", release, run={"id": "r2", "owner": "bob", "kind": "deploy"})
+    assert rows(site) == [("rollback", "r1", "ann", release["spec"]["release"], "died in started")]
+    listed = site.call("listed")
+    assert _history.lines("shop", listed, 10)[3].endswith("died in started  -")
+
+
+def test_a_run_whose_lease_was_ended_is_noted_and_one_that_gave_it_back_is_not(site):
+    release = site.release()
+    site.deploy(release, until="recorded")
+    site.call("recorded", record={"kind": "deploy", "release": "x", "run": "r", "owner": "ann", "result": "live", "started": 1})
+    site.take_lease("r2")
+    assert len(rows(site)) == 1
+    site.call("unlocked", check=True)
+    assert len(rows(site)) == 1
+    site.call("unlocked")
+    site.take_lease("r3")
+    assert rows(site)[0] == ("deploy", "r2", "ann", "", "died in leased") and len(rows(site)) == 2
 
 
 # -- containers of single commands ------------------------------------------------------------------------------------
