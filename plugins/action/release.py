@@ -24,6 +24,7 @@ SAID = {
     "retired": "drained in {drain_seconds:.1f} s ({ended} requests ended by the application then, {cut} cut off), older releases retired in {seconds:.1f} s",
     "scaled": "scaled to {numbers} in {seconds:.1f} s",
     "taken_back": "taken back in {seconds:.1f} s, {live} serves",
+    "stood_by": "left as it is for the next run in {seconds:.1f} s, {live} is live here",
     "recorded": "{summary}",
     "unlocked": "{msg}",
 }

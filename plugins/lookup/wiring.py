@@ -23,6 +23,7 @@ options:
       - V(secrets) - the passwords that the service O(of) must know, for the module P(longshore.stack.compose_project#module); needs O(secrets) and O(uid).
       - V(app) - the application O(of) of C(stack_apps), with C(app_version) taken over.
       - V(release) - the release of the application O(of), for the module P(longshore.stack.release#module); needs O(secrets) and O(image).
+      - V(processes) - the names of the processes of the application O(of) that run on this host.
       - V(recalled) - the same for a release that was made before; needs O(secrets) and O(record).
       - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
       - V(rollout) - the steps in which a release of the application O(of) gets the requests of O(hosts).
@@ -101,7 +102,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._base import host_settings
 from ansible_collections.longshore.stack.plugins.module_utils._deploy import closed, deploy_options, hooks, rollout
 from ansible_collections.longshore.stack.plugins.module_utils._firewall import openings
-from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
+from ansible_collections.longshore.stack.plugins.module_utils._release import processes_here, recalled, release_of
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 
@@ -124,6 +125,7 @@ class LookupModule(LookupBase):
             "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts"), self.get_option("at_once")),
             "hooks": lambda: hooks(self._app(view, of), *self.get_option("places")),
             "closed": lambda: closed(deploy_options(self._app(view, of)), datetime.now(UTC)),
+            "processes": lambda: processes_here(view, self._app(view, of)),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),
             "release": lambda: release_of(view, self._app(view, of), self.get_option("image"), self.get_option("secrets")),
         }

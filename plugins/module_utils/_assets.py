@@ -35,10 +35,16 @@ class Static:
 
 
 class Assets:
-    """root: the directory that has one for each release. run: does the command of a Static, with a directory of the host at its path."""
+    """root: the directory that has one for each release. run: does the command of a Static, with a directory of the host at its path.
 
-    def __init__(self, engine: Engine, root: str, image: str, uid: int, gid: int, run: Callable[[Static, str], None]):
+    labels: of containers that files are copied from, so that one is found whose run was killed.
+    """
+
+    def __init__(
+        self, engine: Engine, root: str, image: str, uid: int, gid: int, run: Callable[[Static, str], None], labels: Mapping[str, str] | None = None
+    ):
         self.engine, self.root, self.image, self.uid, self.gid, self.run = engine, root, image, uid, gid, run
+        self.labels = [word for name, value in (labels or {}).items() for word in ("--label", f"{name}={value}")]
 
     def ensure(self, release: str, statics: Sequence[Static], older: Sequence[str]) -> list[str]:
         """What the release serves is there, and what the releases before it served; answers what was done. older: the newest first."""
@@ -82,7 +88,7 @@ class Assets:
     def _copy(self, static: Static, target: str) -> None:
         """What the image has at the path. The engine reads it from a container that never runs, so the image needs no program for it."""
         # A command is needed where the image has none; it is not run.
-        container = self.engine.must(["create", "--network", "none", self.image, "-"]).stdout.strip()
+        container = self.engine.must(["create", "--network", "none", *self.labels, self.image, "-"]).stdout.strip()
         try:
             copied = self.engine.run(["cp", f"{container}:{static.path}/.", target])
         finally:

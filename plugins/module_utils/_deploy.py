@@ -58,15 +58,18 @@ def rollout(options: Mapping[str, Any], hosts: Sequence[str], at_once: bool = Fa
 
 
 def hooks(app: Mapping[str, Any], *places: str) -> list[dict[str, Any]]:
-    """The hooks of an application at these places, such as V(before switch), with their defaults, in the order of the inventory."""
+    """The hooks of an application at these places, such as V(before switch), with their defaults, in the order of the inventory.
+
+    processes: those that the command may be in the place of; the first of them that the release has on a host is taken there.
+    """
     found = []
     for number, given in enumerate(app.get("hooks") or [], 1):
         defaults = {"when": "before", "hosts": "first", "timeout": 300, "command": [], "tasks": ""}
         hook = {**defaults, **{key: value for key, value in given.items() if value is not None}}
         place = FAILED if hook["stage"] == FAILED else f"{hook['when']} {hook['stage']}"
         if place in places:
-            service = hook.get("process") or next((process["name"] for process in app.get("processes") or []), "")
-            found.append({**hook, "process": service, "number": number, "place": place})
+            names = [hook["process"]] if hook.get("process") else [process["name"] for process in app.get("processes") or []]
+            found.append({**hook, "processes": names, "number": number, "place": place})
     return found
 
 

@@ -118,6 +118,16 @@ def hooks(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Rep
             report.add(
                 (*where, "process"), "is no process of the application", value=hook["process"], allowed=", ".join(processes), example=example, host=host.name
             )
+        hosts = stack.groups.get("app", [])
+        if hook["hosts"] == "all" and len(hosts) > 1 and hook["process"] in [process["name"] for process in app["processes"] if process["singleton"]]:
+            report.add(
+                (*where, "process"),
+                f"is a singleton, which runs on {hosts[0]} alone, and the hook runs on all of {len(hosts)} hosts",
+                value=hook["process"],
+                allowed="hosts: first, or a process that runs on every host",
+                example="hosts: first",
+                host=host.name,
+            )
         if hook["tasks"] and not stack.files.is_file(hook["tasks"]):
             report.add(
                 (*where, "tasks"),

@@ -42,6 +42,8 @@ class Holder:
     taken: float
     expires: float
     process: str = ""  # of the controller; it alone can tell whether that lives
+    release: str = ""
+    kind: str = ""
 
     def sentence(self, app: str, now: float) -> str:
         since = datetime.fromtimestamp(self.taken, UTC).isoformat(timespec="seconds")
@@ -64,18 +66,18 @@ class Leases:
 
     def holder(self) -> Holder | None:
         """The run that has the lease now; none where it was given back or has run out."""
-        known = self._known()
+        known = self.unreturned()
         return known if known and known.expires > self.clock() else None
 
-    def take(self, run: str, owner: str, stage: str, seconds: float, process: str = "", dead: str = "") -> Holder:
-        """The lease for this run, anew or for longer. dead: a run that is known to be dead, whose lease need not be waited for."""
+    def take(self, run: str, owner: str, stage: str, seconds: float, process: str = "", dead: str = "", **work: str) -> Holder:
+        """The lease for this run, anew or for longer. dead: a run that is known to be dead, whose lease need not be waited for. work: what it is about."""
         self.refuse_another(run, dead)
         now, other = self.clock(), self.holder()
         mine = other if other and other.run == run else None
         # From the clock, so that it grows even where the file was lost, or where another host kept the lease before.
         seen = max(int(self._read(name).get("number", 0)) for name in (LEASE, FENCE))
         number = mine.number if mine else max(seen + 1, int(now * 1000))
-        holder = Holder(run, number, owner, stage, mine.taken if mine else now, now + seconds, process)
+        holder = Holder(run, number, owner, stage, mine.taken if mine else now, now + seconds, process, **work)
         self._write(LEASE, asdict(holder))
         return holder
 
@@ -91,7 +93,7 @@ class Leases:
         if number < seen:
             raise LeaseError(f"this run ({run}) has lost its lease of {self.app}: a later run has begun. It changes nothing more")
         if renew:
-            known = self._known()
+            known = self.unreturned()
             if not known or (known.run, known.number) != (run, number):
                 now, other = self.clock(), self.holder()
                 raise LeaseError(other.sentence(self.app, now) if other else f"this run ({run}) has no lease of {self.app} any more; it was ended by unlock")
@@ -101,14 +103,14 @@ class Leases:
 
     def end(self, run: str = "") -> Holder | None:
         """Give the lease back; without a run, take it from whoever has it. Who had it."""
-        known = self._known()
+        known = self.unreturned()
         if not known or (run and known.run != run):
             return None
         self._write(LEASE, {"number": known.number})
         return known
 
-    def _known(self) -> Holder | None:
-        """The run that had the lease last and did not give it back."""
+    def unreturned(self) -> Holder | None:
+        """The run that had the lease last and did not give it back, whether it has run out or not."""
         try:
             return Holder(**self._read(LEASE))
         except TypeError:

@@ -49,6 +49,8 @@ class Spec:
     postgres_guard: bool = True
     output_path: str = ""
     marker: str = ""
+    # The run that has the lease.
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class Migration:
         self.tool = tool_of(spec)
         what = f"migration of {spec.lock}"
         self.container = OneOff(engine, f"{spec.lock}-migration", what, spec.project, spec.path, spec.service, spec.release, spec.working_dir)
+        self.container.run = spec.run
         self.state = State()
         self.environment: dict[str, str] = {}
         self.secrets: list[str] = []

@@ -12,6 +12,8 @@ IMAGES_FILE = "images.json"
 # In the folder of a stack's secrets: those that nobody gave.
 SECRETS_FILE = "made.json"
 RELEASE_FILE = "release.json"
+# In the application's directory: by process, the number of containers that an operator wants in place of the inventory's.
+SCALE_FILE = "scale.json"
 # Links in the application's directory to the release that serves, and to the one that served before it.
 LIVE = "live"
 PREVIOUS = "previous"
@@ -21,3 +23,7 @@ LABEL_SERVICE = "stack.longshore.service"
 LABEL_CONFIG = "stack.longshore.config"
 LABEL_RELEASE = "stack.longshore.release"
 LABEL_PROCESS = "stack.longshore.process"
+# The run under whose lease a one-off container works; without it nobody who releases has to do with it.
+LABEL_RUN = "stack.longshore.run"
+# Compose's own, of what `compose run` made.
+LABEL_ONE_OFF = "com.docker.compose.oneoff"

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._masking import files_of, masked, secrets_of
+from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_RUN
 
 LABEL_RELEASE = "stack.longshore.migration.release"
 LABEL_STEP = "stack.longshore.migration.step"
@@ -76,6 +77,8 @@ class OneOff:
         self.working_dir = working_dir
         # Directories of the host beside or in place of the service's, as `source:target`.
         self.mounts: list[str] = []
+        # The run under whose lease it works; whoever has the lease after a run that died ends what that one left.
+        self.run = ""
         self.compose_file = os.path.join(path, "compose.yaml")
         self.compose = ["compose", "--project-directory", path, "-f", self.compose_file, "-p", project]
 
@@ -103,6 +106,7 @@ class OneOff:
         options += ["-w", self.working_dir] if self.working_dir else []
         options += [word for mount in self.mounts for word in ("-v", mount)]
         labels = ["-l", f"{LABEL_RELEASE}={self.release}", "-l", f"{LABEL_STEP}={step}"]
+        labels += ["-l", f"{LABEL_RUN}={self.run}"] if self.run else []
         run = ["run", "--detach", "--no-deps", "-T", "--name", self.name, *labels, *options, self.service, *command]
         result = self.engine.run([*self.compose, *run], timeout=timeout)
         if result.ok:

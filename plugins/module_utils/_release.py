@@ -49,7 +49,7 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     given["env"]["APP_RELEASE"] = release
     edge = f"{view.own('stack_name')}_edge"
     networks = {"backend": {"name": f"{view.own('stack_name')}_backend", "external": True}}
-    here = [process for process in app.get("processes") or [] if _runs_here(view, process)]
+    here = _here(view, app)
     if any(process.get("port") for process in here):
         networks["edge"] = {"name": edge, "external": True}
     files, places = _secret_files(app, given), _Places(view, app, release)
@@ -60,7 +60,7 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
         "project": f"{view.own('stack_name')}-{app['name']}-{release.replace('.', '-')}",
         "definition": {"services": _services({**app, "processes": here}, name, given, places), "networks": networks},
         "directories": [places.directory(volume) for volume in app.get("volumes") or []],
-        "static": [places.static(number, entry) for number, entry in enumerate(app.get("static") or [])],
+        "static": [one for number, entry in enumerate(app.get("static") or []) if (one := places.static(number, entry))["service"]],
         "labels": {LABEL_RELEASE: release},
         "singletons": [process["name"] for process in here if _alone(process)],
         "alone": [process["name"] for process in app.get("processes") or [] if _alone(process)],
@@ -124,6 +124,15 @@ def _alone(process: Mapping[str, Any]) -> bool:
     return bool(process.get("singleton")) or process.get("strategy") == "recreate"
 
 
+def processes_here(view: View, app: Mapping[str, Any]) -> list[str]:
+    """Names of the application's processes that run on this host, in the order of the inventory."""
+    return [process["name"] for process in _here(view, app)]
+
+
+def _here(view: View, app: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [process for process in app.get("processes") or [] if _runs_here(view, process)]
+
+
 def _runs_here(view: View, process: Mapping[str, Any]) -> bool:
     """A singleton runs on the first application host only."""
     hosts = view.hosts("app")
@@ -138,7 +147,7 @@ class _Places:
     """Where on a host the application keeps what outlives a release, and the static files of one."""
 
     def __init__(self, view: View, app: Mapping[str, Any], release: str):
-        self.app, self.release = app, release
+        self.app, self.release, self.here = app, release, processes_here(view, app)
         self.root = f"{view.own('stack_data_root')}/{app['name']}"
 
     def directory(self, volume: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +155,8 @@ class _Places:
         return {"path": f"{self.root}/volumes/{volume['name']}", "uid": uid, "gid": gid, "mode": "0750"}
 
     def static(self, number: int, entry: Mapping[str, Any]) -> dict[str, Any]:
-        names = _concerned(self.app, entry)
+        """`service` is a process that has them on this host; none where they are another host's business."""
+        names = [name for name in _concerned(self.app, entry) if name in self.here]
         given = {"keep": 1, "command": [], **{key: entry[key] for key in ("path", "keep", "command") if entry.get(key) is not None}}
         return {**given, "number": number, "service": names[0] if names else ""}
 

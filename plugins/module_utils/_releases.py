@@ -5,16 +5,30 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.longshore.stack.plugins.module_utils._compose import replicas
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
-from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_RELEASE, LABEL_SERVICE, LABEL_STACK, LIVE, PREVIOUS
+from ansible_collections.longshore.stack.plugins.module_utils._names import (
+    COMPOSE_FILE,
+    LABEL_ONE_OFF,
+    LABEL_PROCESS,
+    LABEL_RELEASE,
+    LABEL_RUN,
+    LABEL_SERVICE,
+    LABEL_STACK,
+    LIVE,
+    PREVIOUS,
+    RELEASE_FILE,
+)
+from ansible_collections.longshore.stack.plugins.module_utils._one_off import STOP_SECONDS, seconds_of
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting, part
-from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, Upstream
+from ansible_collections.longshore.stack.plugins.module_utils._switch import GROUPS, Switch, SwitchError, Upstream
 from ansible_collections.longshore.stack.plugins.module_utils._unneeded import forget, images_of
 
 # In a release's directory since it went live for the first time, as old as the last time.
@@ -23,15 +37,26 @@ LIVE_POLICY = "unless-stopped"
 LOG_LINES = 40
 # Seconds that containers have to become well which ran before and are started again.
 AGAIN_SECONDS = 30.0
+# Seconds that whoever started a command has, after its end, to take what it said.
+HEARD_SECONDS = 60.0
 
 
 class ReleaseError(Exception):
     """A stage could not be done; the text is fit for a user."""
 
 
+def record_of(folder: str) -> dict[str, Any]:
+    """What a release was made of, by its directory; nothing where that cannot be read."""
+    try:
+        with open(os.path.join(folder, RELEASE_FILE), encoding="utf-8") as file:
+            return json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
 @dataclass(frozen=True)
 class App:
-    """What a stage must know of the application. backends: by web process, its name at the switch and its port."""
+    """What a stage must know of the application. backends: by web process, its name at the switch and its port. run: the one that has the lease."""
 
     stack: str
     name: str
@@ -46,6 +71,7 @@ class App:
     secrets_path: str = ""
     static_path: str = ""
     root: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,16 +136,23 @@ class Releases:
     # -- what there is -------------------------------------------------------------------------------------------------------
 
     def observe(self) -> list[Member]:
-        """Containers of every release; the one-off ones of migrations and commands are nobody's to stop."""
-        labels = {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, LABEL_RELEASE: None, "com.docker.compose.oneoff": "False"}
-        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}" + (f"={value}" if value else ""))]
+        """Containers of every release, without the one-off ones of migrations and commands."""
         try:
-            ids = self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
-            return [Member.of(data, self.app.network) for data in self.engine.inspect("container", ids)]
+            return [Member.of(data, self.app.network) for data in self._labelled({LABEL_RELEASE: None, LABEL_ONE_OFF: "False"})]
         except EngineError:
             if self.check:  # a bare host has no engine yet, and nothing runs on it
                 return []
             raise
+
+    def _labelled(self, more: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """What the engine knows of the application's containers that have these labels, or these values of them."""
+        labels = {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, **more}
+        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}" + (f"={value}" if value else ""))]
+        return self.engine.inspect("container", self.engine.must(["ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split())
+
+    def one_off_labels(self) -> dict[str, str]:
+        """Of a container that this run makes for a moment."""
+        return {LABEL_STACK: self.app.stack, LABEL_SERVICE: self.app.name, LABEL_RELEASE: self.app.release, LABEL_RUN: self.app.run, LABEL_ONE_OFF: "True"}
 
     def marked(self, mark: str = LIVE) -> str:
         try:
@@ -157,6 +190,7 @@ class Releases:
 
         Where the live release is ill, the one to come may be what mends it: it does not stand in its way, and whatever serves for it stays.
         """
+        self._end_commands()
         live = self.marked()
         try:
             led = self._bring_back(live, spare=True) if live else not self.app.backends
@@ -165,13 +199,46 @@ class Releases:
         if led:
             self.part([member for member in self.observe() if self._leftover(member)])
         if live not in ("", self.app.release):
-            with contextlib.suppress(SwitchError, EngineError):
+            with contextlib.suppress(SwitchError, EngineError, ReleaseError):
                 self._start_singletons(live)
 
-    def expected(self) -> None:
-        """Fails when the switch does not know a process of this release: better before anything starts than after."""
-        if self.switch and self.app.backends and not self.check:
-            self.switch.places(self._backends())
+    def _end_commands(self) -> None:
+        """Hooks, migrations and collections of static files of a run that died do not go on beside those of this one."""
+        if not self.app.run or self.check:
+            return
+        left = {one["Id"]: one["Name"].lstrip("/") for one in self._labelled({LABEL_RUN: None}) if one["Config"]["Labels"][LABEL_RUN] != self.app.run}
+        if not left:
+            return
+        # Somebody who waits for one of them may remove it at this moment; what counts is what is there afterwards.
+        for words in (["stop", "-t", str(STOP_SECONDS)], ["rm", "--force"]):
+            said = self.engine.run([*words, *left])
+        if still := [one for one in self.engine.inspect("container", list(left)) if one["State"]["Status"] != "removing"]:
+            raise ReleaseError(f"{left[still[0]['Id']]}, which a run left that died, cannot be removed: {said.reason()}")
+        self.done += [f"rm {name}" for name in left.values()]
+
+    def clear_ended(self) -> None:
+        """Containers of commands that have ended, and that whoever ran them did not clear away; they keep images that nobody needs any more."""
+        for one in [] if self.check else self._labelled({LABEL_ONE_OFF: "True"}):
+            state = one["State"]
+            ended = {"created": one["Created"], "exited": state.get("FinishedAt"), "dead": state.get("FinishedAt")}.get(state["Status"])
+            if ended and seconds_of(ended) + HEARD_SECONDS < self.clock():
+                self.engine.run(["rm", "--force", one["Id"]])
+                self.done.append(f"rm {one['Name'].lstrip('/')}")
+
+    def expected(self, numbers: Mapping[str, int] | None = None, scale: Collection[str] = ()) -> None:
+        """Fails when the switch does not know a process of this release, or has no places for so many containers: better before anything starts than after.
+
+        scale: the processes whose number is an operator's.
+        """
+        if not self.switch or not self.app.backends or self.check:
+            return
+        places = self.switch.places(self._backends())
+        for process, backend in self.app.backends.items():
+            number, most = (numbers or {}).get(process, 0), len({place.slot for place in places[backend["name"]] if place.group == GROUPS[0]})
+            if number > most:
+                back = f"-e app_name={self.app.name} -e app_process={process} -e app_replicas=inventory"
+                scaled = f", or take back its scale: ansible-playbook -i <inventory> longshore.stack.scale {back}" if process in scale else ""
+                raise ReleaseError(f"{process} has {number} containers and the switch has {most} places for them; site.yml gives it more{scaled}")
 
     def hand_over(self) -> None:
         """What must not run twice stops in every other release. A reboot before the new one is live starts it again: that is what `always` means."""
@@ -295,12 +362,28 @@ class Releases:
             # Whatever the switch does or does not, there is one scheduler, and it is the live release's.
             mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
             self._do("stop", [member for member in mine if member.running])
-            with contextlib.suppress(SwitchError):
+            with contextlib.suppress(SwitchError, ReleaseError):
                 self._start_singletons(live)
             raise
         if live:
             self._start_singletons(live)
         self._drop([name for name in self._never_live() if name != self.app.release])
+
+    def stand_by(self, alone_here: bool = True) -> None:
+        """The release is live elsewhere already, and is not taken back; here it is not, and until the next run goes on whatever is well serves.
+
+        alone_here: whether those of its processes that must not run twice have their place on this host. Elsewhere they may run already.
+        """
+        live = self.marked()
+        if live in ("", self.app.release):
+            return
+        try:
+            self._bring_back(live, spare=all(member.well for member in self.observe() if member.release == self.app.release))
+        finally:
+            mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
+            if alone_here and not (mine and all(member.well for member in mine)):
+                self._do("stop", [member for member in mine if member.running])
+                self._start_singletons(live)
 
     def prune(self) -> list[str]:
         """Releases beyond the number to keep go, and those that never were live. Never what is live or was before it."""
@@ -393,14 +476,35 @@ class Releases:
         there = [member for member in self.observe() if member.process in self.app.singletons]
         if any(member.running and member.release != live for member in there):
             return
-        mine = [member for member in there if member.release == live]
-        self._start(mine)
+        made = self._make_again(live, {member.process for member in there if member.release == live})
+        mine = [member for member in (self.observe() if made else there) if member.release == live and member.process in self.app.singletons]
+        self._start(mine, made)
         self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
         self._lead(live, alone=True)
 
-    def _start(self, members: Sequence[Member]) -> None:
+    def _make_again(self, live: str, there: Collection[str]) -> list[str]:
+        """Singletons of the live release that have no container on this host have one again, as its directory has them; answers their names.
+
+        What stopped for a hand-over is a container that somebody who tidies up the engine may have removed.
+        """
+        folder = os.path.join(self.app.path, "releases", live)
+        record = record_of(folder)
+        services = record.get("definition", {}).get("services", {})
+        gone = [name for name in record.get("singletons", ()) if name not in there and name in services and replicas(services[name])]
+        if not gone or self.check:
+            return []
+        base = ["compose", "--project-directory", folder, "-f", os.path.join(folder, COMPOSE_FILE), "-p", record["project"]]
+        made = self.engine.run([*base, "up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--pull", "never", *gone])
+        if not made.ok:
+            raise ReleaseError(f"{', '.join(gone)} of {live}, which is live, had no container any more and cannot be made again: {made.reason()}")
+        self.done += [f"make {name} of {live} again" for name in gone]
+        return gone
+
+    def _start(self, members: Sequence[Member], made: Collection[str] = ()) -> None:
+        """They run, and have had their time to become well. made: processes that have just been started."""
         down = {member.id for member in members if not member.running}
         self._do("start", [member for member in members if member.id in down])
+        down |= {member.id for member in members if member.process in made}
         end = self.clock() + AGAIN_SECONDS
         while down and self.clock() < end and any(member.id in down and member.running and not member.well for member in self.observe()):
             self.sleep(0.25)

@@ -12,8 +12,8 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import replicas
 from ansible_collections.longshore.stack.plugins.module_utils._files import replace
+from ansible_collections.longshore.stack.plugins.module_utils._names import SCALE_FILE
 
-SCALE_FILE = "scale.json"
 MOST = 100
 
 

@@ -13,7 +13,16 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
-from ansible_collections.longshore.stack.plugins.module_utils._names import COMPOSE_FILE, IMAGES_FILE, LIVE, PREVIOUS, RELEASE_FILE, SECRETS_FILE, STATE_FILE
+from ansible_collections.longshore.stack.plugins.module_utils._names import (
+    COMPOSE_FILE,
+    IMAGES_FILE,
+    LIVE,
+    PREVIOUS,
+    RELEASE_FILE,
+    SCALE_FILE,
+    SECRETS_FILE,
+    STATE_FILE,
+)
 
 MARKER = ".longshore-stack"
 # In the top folder of a file system of its own; nobody's.
@@ -68,6 +77,14 @@ def images_of(engine: Engine, root: str) -> dict[str, Any]:
     return {"records": content.decode(), "here": [{"Id": one["Id"], **{key: one.get(key) or [] for key in ("RepoTags", "RepoDigests")}} for one in answers]}
 
 
+def _json(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 @dataclass(frozen=True)
 class Roots:
     """root: the compose projects; data: what the services keep; secrets: readable by root alone."""
@@ -106,13 +123,18 @@ class Roots:
         return new
 
     def served(self) -> list[dict[str, Any]]:
-        """The web processes of what is live and of what was before it: the switch goes on knowing those that the inventory has no more."""
+        """The web processes of what is live and of what was before it: the switch goes on knowing those that the inventory has no more.
+
+        Of the two a process has the more places, and as many as it was scaled to by hand.
+        """
         found: dict[str, dict[str, Any]] = {}
         for mark in (LIVE, PREVIOUS):
             for path in sorted(glob(os.path.join(self.root, "apps", "*", mark, RELEASE_FILE))):
-                with contextlib.suppress(OSError, ValueError, AttributeError), open(path, encoding="utf-8") as file:
-                    for backend in json.load(file).get("backends", {}).values():
-                        found.setdefault(backend["name"], backend)
+                with contextlib.suppress(OSError, ValueError, TypeError, AttributeError), open(path, encoding="utf-8") as file:
+                    scale = _json(os.path.join(os.path.dirname(os.path.dirname(path)), SCALE_FILE))
+                    for process, backend in json.load(file).get("backends", {}).items():
+                        one = found.setdefault(backend["name"], backend)
+                        one["places"] = max(one.get("places", 0), backend.get("places", 0), int(scale.get(process) or 0))
         return list(found.values())
 
     def used(self) -> bool:

@@ -18,10 +18,10 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose_project i
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
-from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
+from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, Leases
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
-from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError, switch_of
 
 SLICE_SECONDS = 8.0
@@ -95,7 +95,7 @@ class Call:
         if not lease:
             raise ReleaseError(f"state {self.state} needs lease, as state leased returned it")
         # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
-        alone = self.state == "taken_back" and not self.leases.holder()
+        alone = self.state in ("taken_back", "stood_by") and not self.leases.holder()
         # No slice ends while a command collects static files, on this host or on another one.
         collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "started" else 0
         renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
@@ -118,6 +118,7 @@ class Call:
             secrets_path=os.path.dirname(spec.get("secrets_path", "")),
             static_path=spec.get("static_root", ""),
             root=spec.get("root", ""),
+            run=self.params.get("lease", {}).get("run", ""),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
@@ -155,7 +156,10 @@ class Call:
     def leased(self) -> dict[str, Any]:
         run = self.params["run"]
         process = {name: run.get(name, "") for name in ("process", "dead")}
-        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process)
+        work, last = {"kind": run.get("kind", ""), "release": self.spec.get("release", "")}, self.leases.unreturned()
+        holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process, **work)
+        if last and last.run != holder.run:
+            self._note_end(last, f"the run {holder.run} found that it had died")
         if self.spec.get("definition"):
             # It was prepared before anybody had the lease: a run that was still at work may have pruned it.
             self._again(run["id"])
@@ -182,6 +186,8 @@ class Call:
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
         result["identity"] = _identity(self.spec["image"])
+        # Of this release and of whatever runs, whatever the inventory says by now.
+        result["stop_grace"] = max([0.0, *(member.grace for member in there), *map(_grace, self.definition["services"].values())])
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
     def started(self) -> dict[str, Any]:
@@ -190,7 +196,7 @@ class Call:
             if not self.resume:
                 self._name_image()
                 self.releases.settle()
-                self.releases.expected()
+                self.releases.expected(_scale.numbers(self.definition), self.scale)
                 self._assets()
             if pending := self._shrunk():
                 return pending
@@ -242,6 +248,7 @@ class Call:
         drained = self.clock()
         parting = self.releases.retire()
         self.releases.keep()
+        self.releases.clear_ended()
         return {"ended": parting.ended, "cut": parting.cut, "drain_seconds": round(drained - self.began, 3), "pruned": self.releases.prune()}
 
     def scaled(self) -> dict[str, Any]:
@@ -279,8 +286,16 @@ class Call:
             self.outcome.extra.append("scale")
         return result
 
+    def held(self) -> dict[str, Any]:
+        """The guard has seen to it already."""
+        return {}
+
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
+        return {}
+
+    def stood_by(self) -> dict[str, Any]:
+        self.releases.stand_by(bool(self.spec["singletons"]))
         return {}
 
     def recalled(self) -> dict[str, Any]:
@@ -291,6 +306,11 @@ class Call:
         if not name:
             none = "no release is live" if asked == LIVE else "there is no release before the live one"
             raise ReleaseError(f"{self.params['app']}: {none}; kept are: {', '.join(kept) or 'none'}")
+        if asked == PREVIOUS and name == self.releases.marked(LIVE):
+            raise ReleaseError(
+                f"{self.params['app']}: a run died while it went live in place of {name}, so what was before {name} is not known. Go back to one of those "
+                f"that are kept by its name, -e app_release=RELEASE: {', '.join(kept)}; or deploy"
+            )
         record = self._record(name)
         if not record and name in kept:
             raise ReleaseError(f"the release {name} of {self.params['app']} has no {RELEASE_FILE}, so it cannot be recalled; deploy its version instead")
@@ -328,9 +348,16 @@ class Call:
     def unlocked(self) -> dict[str, Any]:
         holder = self.leases.holder() if self.check else self.leases.end()
         ended = "would end" if self.check else "has ended"
+        if holder and not self.check:
+            self._note_end(holder, "its lease was ended by unlock")
         return {"changed": bool(holder), "msg": f"the lease of {holder.owner} (run {holder.run}) {ended}" if holder else "nobody has the lease"}
 
     # -- parts ---------------------------------------------------------------------------------------------------------------
+
+    def _note_end(self, run: Holder, message: str) -> None:
+        """A line of the history for a run that could not write its own."""
+        facts = {"kind": run.kind or "deploy", "release": run.release, "run": run.run, "owner": run.owner, "started": run.taken}
+        _history.append(self.path, {**facts, "before": "", "ref": "", "hosts": [], "result": f"died in {run.stage}", "message": message})
 
     def _draining(self) -> dict[str, Any]:
         """Nothing when the requests of what was drained have ended or had their time, else what the next slice needs."""
@@ -364,10 +391,11 @@ class Call:
         def run(static: Static, folder: str) -> None:
             name = f"{self.spec['project']}-static"
             place = OneOff(self.engine, name, "collection", self.spec["project"], self.spec["path"], static.service, self.spec["release"])
-            place.mounts = [f"{folder}:{static.path}"]
+            place.mounts, place.run = [f"{folder}:{static.path}"], self.releases.app.run
             Command(place, static.command, STATIC_SECONDS, {}, "", self.clock).run(STATIC_SECONDS + 1, {})
 
-        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run)
+        labels = self.releases.one_off_labels()
+        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run, labels)
         self.releases.done += assets.ensure(self.spec["release"], statics, self.releases.others()[: max(static.keep for static in statics)])
 
     def _up(self, services: list[str]) -> dict[str, Any]:
@@ -408,11 +436,12 @@ class Call:
             self.engine.must(["tag", image["id"], image["name"]])
 
     def _record(self, release: str, folder: str = "") -> dict[str, Any]:
-        try:
-            with open(os.path.join(folder or os.path.join(self.path, "releases"), release, RELEASE_FILE), encoding="utf-8") as file:
-                return json.load(file)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return {}
+        return record_of(os.path.join(folder or os.path.join(self.path, "releases"), release))
+
+
+def _grace(service: Mapping[str, Any]) -> float:
+    """Seconds; a release has them written so."""
+    return float(str(service.get("stop_grace_period", "0s")).removesuffix("s"))
 
 
 def _alone(record: Mapping[str, Any]) -> list[str]:
@@ -444,7 +473,9 @@ STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "live": (Call.live, True),
     "retired": (Call.retired, True),
     "scaled": (Call.scaled, True),
+    "held": (Call.held, True),
     "taken_back": (Call.taken_back, True),
+    "stood_by": (Call.stood_by, True),
     "recalled": (Call.recalled, False),
     "listed": (Call.listed, False),
     "recorded": (Call.recorded, True),

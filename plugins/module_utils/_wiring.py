@@ -296,8 +296,10 @@ def host_of(process: Mapping[str, Any]) -> str:
 
 
 def backends(view: View, served: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
-    """The web processes that the switch leads requests to. served: those of the releases that are there, which the inventory may not have any more."""
-    wanted = _wanted_backends(view)
+    """The web processes that the switch leads requests to. served: those of the releases that are there, which the inventory may not have any more,
+    or not with as many containers."""
+    places = {one["name"]: one.get("places", 0) for one in served}
+    wanted = [{**one, "places": max(one["places"], places.get(one["name"], 0))} for one in _wanted_backends(view)]
     taken = {(backend["name"], backend["switch_port"]) for backend in wanted}
     names, ports = {name for name, _port in taken}, {port for _name, port in taken}
     return [*wanted, *(one for one in served if one["name"] not in names and one.get("switch_port") not in {None, *ports})]

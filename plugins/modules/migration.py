@@ -272,6 +272,7 @@ def spec_of(params: dict) -> Spec:
     return Spec(**{
         **given,
         "path": path,
+        "run": params["lease"].get("run", ""),
         "release": params["release"] or os.path.basename(path),
         "lock": params["lock"] or params["project"],
         "output_path": params["output_path"] or os.path.join(path, "migration.log"),

@@ -52,7 +52,9 @@ options:
     description: File on the host, V(0600), to which the output is added.
     type: path
   lease:
-    description: As for P(longshore.stack.migration#module); without one the command runs whoever releases.
+    description:
+      - As for P(longshore.stack.migration#module). The container is ended by the next run that starts a release, should this one die.
+      - Without one the command runs whoever releases.
     type: dict
     default: {}
   resume:
@@ -122,6 +124,7 @@ def main():
         module.exit_json(changed=True, msg=f"would run {' '.join(params['command'])}")
     place = {key: params[key] for key in ("project", "path", "service")}
     container = OneOff(Engine(), params["name"], "command", **place, release=os.path.basename(os.path.realpath(params["path"])))
+    container.run = params["lease"].get("run", "")
     try:
         guard(params["lease"], "hooks", time.time)
         command = Command(container, params["command"], params["timeout"], params["environment"], params["output_path"], time.time)

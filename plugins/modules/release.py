@@ -32,7 +32,10 @@ options:
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.
       - V(retired) - requests in flight had the seconds of C(deploy.drain), then the other releases are stopped and removed, and what is too old is pruned.
       - V(scaled) - the processes of the live release have the numbers of O(scale), also in releases to come.
+      - V(held) - the run still has the lease, for O(lease_seconds) from now on. Nothing else is done.
       - V(taken_back) - the release is removed, and the one that was live serves again.
+      - V(stood_by) - the release is live on another host, but not here; whatever of it and of the one that is live here is well serves until the next run
+        goes on, and what must not run twice runs in one of them.
       - V(recalled) - an earlier release is looked up, RV(record) says what it consists of. Changes nothing.
       - V(listed) - RV(history), RV(kept) and RV(holder) say what there is. Changes nothing.
       - V(recorded) - the run's O(record) is added to the history and its lease given back. Only on the host that keeps the lease.
@@ -40,7 +43,24 @@ options:
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
     choices:
-      [leased, prepared, started, handed_over, taken_over, switched, watched, live, retired, scaled, taken_back, recalled, listed, recorded, noted, unlocked]
+      - leased
+      - prepared
+      - started
+      - handed_over
+      - taken_over
+      - switched
+      - watched
+      - live
+      - retired
+      - scaled
+      - held
+      - taken_back
+      - stood_by
+      - recalled
+      - listed
+      - recorded
+      - noted
+      - unlocked
     required: true
   app:
     description: Name of the application.
@@ -84,8 +104,9 @@ options:
     default: 60
   run:
     description:
-      - C(id) and C(owner) of the run that asks for the lease. The action plugin adds C(process), by which a later run on the same controller sees
-        that this one is dead, and C(dead), a run of which it has seen that.
+      - C(id) and C(owner) of the run that asks for the lease, and its C(kind) for the history, should it be killed.
+      - The action plugin adds C(process), by which a later run on the same controller sees that this one is dead, and C(dead), a run of which it
+        has seen that.
     type: dict
     default: {}
   record:
@@ -179,6 +200,11 @@ identity:
   returned: when O(state=prepared)
   type: str
   sample: sha256:3bb23e65113c347f9d76c1cf6b7f9b8926ae6c58e8c89c2236ec8c4bfc09c014
+stop_grace:
+  description: The longest time, in seconds, that a container of the release, or of one that is there, may take to stop.
+  returned: when O(state=prepared)
+  type: float
+  sample: 30.0
 planned:
   description: By service, what a start would do.
   returned: when O(state=prepared)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import yaml
-from journey_fleet import APP, Fleet
+from journey_fleet import APP, HOOK, Fleet
 from journey_support import ROOT
 
 
@@ -44,9 +44,10 @@ def begins(line: str, task: str) -> bool:
 
 
 # What they begin with, and what has nothing to do in them.
+IDLE = ("Refuse", "Go back", "Keep the lease", "Run the tasks of the hook", "Remember")
 VERBS = {
-    "deploy": ("image.yml", ("Have the base", "Refuse", "Go back", "Start the rest", "Remember")),
-    "rollback": ("recall.yml", ("Say what", "Have again", "Migrate", "Refuse", "Go back", "Remember")),
+    "deploy": ("image.yml", ("Have the base", "Start the rest", *IDLE)),
+    "rollback": ("recall.yml", ("Say what", "Have again", "Migrate", *IDLE)),
 }
 # A stage works on all application hosts, but for these.
 TOUCHED = {
@@ -54,6 +55,7 @@ TOUCHED = {
     "Recall the release of": ["app2"],
     "Have the lease of": ["app1"],
     "Migrate the database of": ["app1"],
+    "Run the command of the hook": ["app1"],
     "Ask through the edge for": ["edge", "edge2"],
     "Record the release of": ["app1"],
 }
@@ -75,8 +77,9 @@ def _names(file: str) -> list[str]:
     for task in yaml.safe_load((ROOT / "roles/app/tasks" / file).read_text()):
         for inner in task.get("block", [task]):
             included = inner.get("ansible.builtin.include_tasks", "")
-            # Without hooks in the inventory nothing of theirs is printed; where it depends what is included, stages() knows it.
-            if included != "hook.yml" and "{{" not in included:
+            # Where the inventory has no hook nothing is printed; where it depends what is included, stages() knows it.
+            hooked = included != "hook.yml" or f"'{HOOK['when']} {HOOK['stage']}'" in inner["loop"]
+            if hooked and "{{" not in included:
                 found += _names(included) if included else [inner["name"]]
     return found
 

@@ -21,6 +21,8 @@ ASK_SWITCH = """python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.
 print(b"".join(iter(lambda: s.recv(65536), b"")).decode())'"""
 # Seconds without a tick beside those that beat is away: the wait for the slowest host and a round trip of Ansible, on a machine that has other work.
 ALLOWANCE = 10
+# Longer than a run has that is killed or cut off in it; not in a process whose containers are counted.
+HOOK = {"stage": "switch", "when": "before", "process": "web", "command": ["python3", "-c", "import time; time.sleep(2)"]}
 # As a firewall or a broken cable does it, but at once; what the host serves goes on. From outside, because nobody gets in.
 CUT = "iptables -{verb} INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 
@@ -63,6 +65,7 @@ class Fleet(Stack):
         self.values |= {"stack_base": False, "stack_firewall": False}
         self.values |= {"stack_keeper": self.first, "app_lease_seconds": 15, "stack_wait_timeout": 90}
         self.app.update({"deploy": {"observe": 3, "drain": 6, "keep": 3}, "secrets": {"API_TOKEN": "of the first release"}})
+        self.app["hooks"] = [HOOK]
         self.process("web")["env"] = {"WEB_CONCURRENCY": "2"}
         self.process("worker")["stop_grace"] = 45
         self.save()

@@ -51,7 +51,7 @@ def test_a_next_run_without_a_hand_over_counts_to_its_end(away):
 
 
 def test_the_stages_are_those_that_the_role_has():
-    for verb in journey_faults.VERBS:
-        there = journey_faults.stages(verb)
-        for name in (START, STOP_BEAT, START_BEAT, SWITCH, WATCH, *journey_faults.TOUCHED):
-            assert name in there or name in ("Migrate the database of", "Find the earlier release of"), (verb, name, there)
+    there = {verb: journey_faults.stages(verb) for verb in journey_faults.VERBS}
+    for name in (START, STOP_BEAT, START_BEAT, SWITCH, WATCH):
+        assert all(name in names for names in there.values()), (name, there)
+    assert set(journey_faults.TOUCHED) <= {name for names in there.values() for name in names}, there

@@ -194,12 +194,15 @@ class FakeDocker:
             "Name": container["Name"],
             "Image": container["image"],
             "RestartCount": restarts,
-            "Created": "2026-01-01T00:00:00Z",
+            "Created": container.get("created", "2026-01-01T00:00:00Z"),
             "Config": {"Labels": self._labels(container), "Image": container["ref"], **container.get("stop", {})},
-            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, "StartedAt": self._moment(container["started"]), **checked},
+            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, **self._moments(container), **checked},
             "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
             "NetworkSettings": {"Networks": container["networks"]},
         }
+
+    def _moments(self, container: dict) -> dict[str, str]:
+        return {"StartedAt": self._moment(container["started"]), "FinishedAt": self._moment(container.get("finished", 0))}
 
     @staticmethod
     def _moment(seconds: float) -> str:
@@ -216,7 +219,7 @@ class FakeDocker:
                 del self.containers[container["Id"]]
         else:
             assert words[0] == "up"
-            self._up(yaml.safe_load(file.read_text()), project, mine, words[words.index("never") + 1 :])
+            self._up(yaml.safe_load(file.read_text()), project, [] if "--no-recreate" in words else mine, words[words.index("never") + 1 :])
         return 0, "", ""
 
     def _up(self, whole, project, mine, chosen):

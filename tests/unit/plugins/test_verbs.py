@@ -79,6 +79,14 @@ def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
         assert status == 0, output
 
 
+def test_the_lease_has_room_for_the_longest_stop_of_what_is_there(decides):
+    shown = {"ansible.builtin.debug": {"msg": "longest: {{ __app_longest_stop }}"}, "run_once": True}
+    variables = {"__app_spec": {"processes": [{"name": "web", "stop_grace": 40}, {"name": "worker"}]}, "__app_deploy": {"drain": 10}}
+    assert "longest: 50" in decides({}, {**shown, "vars": variables})[1]
+    there = {"__app_prepared": {"one": {"stop_grace": 30.0}, "two": {"stop_grace": 300.0}}}
+    assert "longest: 310" in decides(there, {**shown, "vars": variables})[1]
+
+
 def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
     (task,) = tasks_of("due", "Refuse a release outside")
     task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
@@ -100,6 +108,15 @@ def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_a
     assert "outcome: is live on one, but the run did not come to its end; run again." in output, output
     _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"live": "1-a"}, "two": {"live": "2-b"}}}, SHOWN)
     assert "outcome: is live on two, but" in output, output
+
+
+def test_past_the_commit_point_the_hosts_stand_by_and_before_it_they_go_back(decides):
+    (task,) = tasks_of("deploy", "Take back the release")
+    seen = {"ansible.builtin.debug": {"msg": "state: {{ state }}"}, "vars": {**SHOWN["vars"], "state": task["longshore.stack.release"]["state"]}}
+    results = prepared(one=("2-b", "sha256:1"), two=("2-b", "sha256:1"))
+    assert "when" not in task and "state: taken_back" in decides(results, seen)[1]
+    results["__app_prepared"]["two"]["live"] = "2-b"
+    assert "state: stood_by" in decides(results, seen)[1]
 
 
 def test_a_rollback_does_not_guess_where_hosts_differ_in_what_is_live(decides):
@@ -129,3 +146,37 @@ def test_what_fails_before_the_lease_is_told_to_the_history_and_to_the_hooks(dec
     assert {key: row[key] for key in wanted} == wanted and "[two] no such image" in row["message"] and row["started"] > 1_700_000_000
     told = json.loads((tmp_path / "alarm.json").read_text())
     assert (told["version"], told["place"], told["message"]) == ("9.9.9", "failed", row["message"])
+
+
+def hook_on(decides, service, hook, processes=("web", "worker"), arguments=()):
+    """A hook's command on a fleet whose first host alone has the singleton beat: it is run with the variable of the role."""
+    here = {"one": ["beat", *processes], "two": list(processes)}
+    results = {"__app_release": {host: {"spec": {"definition": {"services": dict.fromkeys(names, {})}}} for host, names in here.items()}}
+    seen = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} has {{ __app_hook_service }}"}}
+    apps = [{"name": "shop", "processes": [{"name": name} for name in ("beat", "web", "worker")], "hooks": [{"stage": "switch", "command": ["warm"], **hook}]}]
+    seen["vars"] = {"__app_hook": "{{ lookup('longshore.stack.wiring', 'hooks', of='shop', places=['before switch']) | first }}"}
+    status, output = decides(results, seen, arguments=arguments, stack_apps=apps)
+    assert status == 0 and all(f"{host} has {name}" in output for host, name in service.items()), output
+
+
+def test_a_hook_runs_in_the_first_process_that_its_host_has(decides):
+    hook_on(decides, {"one": "beat", "two": "web"}, {"hosts": "all"})
+    hook_on(decides, {"two": "web"}, {}, arguments=("--limit", "two"))
+
+
+def test_a_hook_runs_in_a_process_that_an_earlier_release_has(decides):
+    hook_on(decides, {"two": "worker"}, {}, processes=("worker",))
+
+
+def test_a_hook_keeps_the_process_that_it_names(decides):
+    hook_on(decides, {"one": "worker", "two": "worker"}, {"process": "worker"})
+
+
+def test_a_command_in_the_live_release_has_a_process_of_its_host(decides):
+    (play,) = PLAYS["run"]
+    seen = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} runs it in {{ __run_process }}"}, "vars": play["vars"]}
+    apps = [{"name": "shop", "processes": [{"name": "beat", "singleton": True}, {"name": "web"}]}]
+    _status, output = decides({}, seen, stack_apps=apps)
+    assert "one runs it in beat" in output and "two runs it in web" in output, output
+    _status, output = decides({}, seen, stack_apps=apps, arguments=("--limit", "two", "-e", "app_process=worker"))
+    assert "two runs it in worker" in output, output

@@ -96,7 +96,7 @@ def test_a_start_that_takes_long_prints_a_line_and_goes_on(act):
 def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
     facts = {"changed": True, "of": "1-x", "live": "0-x", "seconds": 1.25, "switch_seconds": 0.031, "drain_seconds": 2.04, "ended": 4, "cut": 3}
     said = {}
-    for state in ("leased", "prepared", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "taken_back", "recorded"):
+    for state in ("leased", "prepared", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "taken_back", "stood_by", "recorded"):
         act(release, {"state": state, "app": "shop"}, [dict(facts)])
         said[state] = act.shown[0].removeprefix("[box] shop 1-x: ") if act.shown else ""
     assert said == {
@@ -110,6 +110,7 @@ def test_each_stage_of_a_release_that_touches_what_runs_says_a_line(act):
         "live": "live in 1.2 s",
         "retired": "drained in 2.0 s (4 requests ended by the application then, 3 cut off), older releases retired in 1.2 s",
         "taken_back": "taken back in 1.2 s, 0-x serves",
+        "stood_by": "left as it is for the next run in 1.2 s, 0-x is live here",
     }
     act(release, {"state": "prepared", "app": "shop"}, [{**facts, "settled": True}])
     assert act.shown == [], "nothing is left to do"

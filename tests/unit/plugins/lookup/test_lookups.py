@@ -56,6 +56,8 @@ def test_wiring_answers_every_documented_question():
     assert made["spec"]["release"].startswith("1-")
     assert ask(wiring, "recalled", of="shop", secrets=SECRETS, record=made["spec"]) == [made]
     assert ask(wiring, "deploy", of="shop")[0]["drain"] == 30
+    fleet = {**VARIABLES, "groups": {"app": ["other", "box"]}, "stack_apps": [{**APP, "processes": [{"name": "beat", "singleton": True}, *APP["processes"]]}]}
+    assert ask(wiring, "processes", of="shop", variables=fleet) == [["web"]]
 
 
 def test_wiring_says_what_it_does_not_know():

@@ -21,6 +21,7 @@ class Site:
     def __call__(self, args, **_options):
         words = list(args[1:])
         if words[0] == "create":
+            self.created = words
             self.containers.append(words[-2])
             return Result((), 0, f"{words[-2]}\n", "")
         if words[0] == "rm":
@@ -40,7 +41,7 @@ class Site:
 
     def ensure(self, release, files, older=(), static=STATIC, run=None):
         self.images[release] = files
-        assets = Assets(Engine(runner=self), str(self.root), release, *self.me, run or (lambda static, folder: None))
+        assets = Assets(Engine(runner=self), str(self.root), release, *self.me, run or (lambda static, folder: None), {"stack": "s"})
         return assets.ensure(release, [static], older)
 
     def served(self, release):
@@ -57,6 +58,7 @@ def site(tmp_path, me, monkeypatch):
 def test_a_release_serves_what_its_image_brings_for_everybody_to_read(site):
     assert site.ensure("one", {"app.1.js": "one", "css/a.css": "a"}) == ["collect /app/static of one"]
     assert site.served("one") == {"app.1.js": "one", "css/a.css": "a"}
+    assert site.containers == [] and "stack=s" in site.created, "whoever clears up finds it, should the run be killed"
     assert (site.root / "one/0/app.1.js").stat().st_mode & 0o777 == 0o644
     assert site.containers == [], "the container that it was copied from is gone"
     assert site.ensure("one", {"app.1.js": "other"}) == [], "a release never changes"

@@ -59,9 +59,9 @@ APP = {
 
 def test_hooks_come_at_their_place_in_the_order_of_the_inventory():
     found = hooks(APP, "before switch")
-    assert [(one["number"], one["command"], one["process"], one["hosts"], one["timeout"]) for one in found] == [
-        (1, ["warm"], "web", "first", 300),
-        (3, ["purge"], "worker", "all", 5),
+    assert [(one["number"], one["command"], one["processes"], one["hosts"], one["timeout"]) for one in found] == [
+        (1, ["warm"], ["web", "worker"], "first", 300),
+        (3, ["purge"], ["worker"], "all", 5),
     ]
     assert [one["tasks"] for one in hooks(APP, "after live", "before retire")] == ["announce.yml"]
     assert [one["command"] for one in hooks(APP, "failed")] == [["alarm"]]

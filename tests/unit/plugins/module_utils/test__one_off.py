@@ -44,6 +44,7 @@ class Docker:
         name = words[words.index("--name") + 1]
         assert name not in self.containers
         self.ran.append(words[words.index("web") + 1 :])
+        self.labels = [words[n + 1] for n, word in enumerate(words) if word == "-l"]
         self.containers[name] = {"end": self.now + self.seconds}
         return Result((), 0, f"{name}\n", "")
 
@@ -148,3 +149,12 @@ def test_what_a_dead_run_left_is_cleared_away(docker, tmp_path):
     docker.containers["s-shop-hook"] = {"end": 1e12}
     (answer,) = slices(docker, tmp_path)
     assert answer["changed"] and docker.ran == [["announce"]]
+
+
+def test_a_container_says_under_whose_lease_it_works(docker, tmp_path):
+    work = command(docker, tmp_path)
+    work.run(8, {})
+    assert not any(label.startswith("stack.longshore.run=") for label in docker.labels)
+    work.container.run = "run-7"
+    work.run(8, {})
+    assert "stack.longshore.run=run-7" in docker.labels

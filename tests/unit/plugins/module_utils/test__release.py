@@ -350,6 +350,16 @@ def test_static_files_lie_in_a_directory_of_the_release_and_are_only_read():
     assert found["static_root"] == "/var/lib/s/shop/static"
 
 
+def test_static_files_are_collected_in_a_process_that_runs_on_the_host():
+    """Also where the first process of the application is a singleton, which only the first host has."""
+    groups = {"postgres": ["one"], "app": ["one", "two"]}
+    static = [{"path": "/all"}, {"path": "/beat", "processes": ["beat"]}, {"path": "/web", "processes": ["beat", "web"]}]
+    one, two = (release(host=host, groups=groups, processes=APP["processes"][::-1], static=static) for host in groups["app"])
+    assert [(entry["number"], entry["service"]) for entry in one["static"]] == [(0, "beat"), (1, "beat"), (2, "beat")]
+    assert [(entry["number"], entry["service"]) for entry in two["static"]] == [(0, "web"), (2, "web")], "what is for a process of another host is that one's"
+    assert set(two["definition"]["services"]) == {"web", "migrate"} and one["release"] == two["release"]
+
+
 def test_files_that_outlive_a_release_make_another_release():
     names = {release(**more)["release"] for more in ({}, {"volumes": [{"name": "m", "target": "/m"}]}, {"static": [{"path": "/static"}]})}
     assert len(names) == 3

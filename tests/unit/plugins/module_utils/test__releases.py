@@ -754,6 +754,86 @@ def test_where_the_switch_does_not_answer_there_is_one_scheduler_all_the_same(sh
     assert shop.docker.containers["old-beat"]["policy"] == "unless-stopped"
 
 
+# -- live elsewhere, and not here --------------------------------------------------------------------------------------
+
+
+def half_way(shop, *processes, turned=True):
+    """A release that has come as far as this on a host, while another host has it live; what it stands by with."""
+    shop.lives("old", "web", "worker", "beat")
+    shop.put("new", *processes)
+    run = shop.run("new")
+    run.hand_over()
+    if turned:
+        run.turn()
+    return run
+
+
+def test_where_the_new_scheduler_never_came_the_old_one_runs_again(shop):
+    run = half_way(shop, "web", "worker", turned=False)
+    run.stand_by()
+    assert shop.running() == ["new-web", "new-worker", "old-beat", "old-web", "old-worker"]
+    assert (shop.serving(), shop.docker.containers["old-beat"]["policy"]) == (["old-web"], "unless-stopped")
+
+
+@pytest.mark.parametrize("state", ["exited", "restarting"])
+def test_a_new_scheduler_that_is_ill_makes_room_for_the_old_one(shop, state):
+    run = half_way(shop, "web", "beat", turned=False)
+    shop.docker.containers["new-beat"]["state"] = state
+    run.stand_by()
+    assert [name for name in shop.running() if name.endswith("beat")] == ["old-beat"]
+    assert shop.docker.containers["new-beat"]["state"] == "exited"
+
+
+def test_what_is_well_of_the_new_release_goes_on_serving(shop):
+    run = half_way(shop, "web", "beat")
+    run.stand_by()
+    assert (shop.serving(), "old-beat" in shop.running(), "new-beat" in shop.running()) == (["new-web"], False, True)
+
+
+@pytest.mark.parametrize("ill", ["for the switch", "for the engine", "gone"])
+def test_a_release_that_is_ill_when_it_should_go_live_loses_its_requests(shop, ill):
+    run = half_way(shop, "web", "beat")
+    if ill == "for the switch":
+        shop.haproxy.ill = {"new-web"}
+    elif ill == "for the engine":
+        shop.docker.healthy_after["web"] = 10
+        shop.docker.containers["old-web"]["started"] -= 100
+    else:
+        shop.docker.containers["new-web"]["state"] = "exited"
+    run.stand_by()
+    assert (shop.serving(), run.marked()) == (["old-web"], "old")
+    assert [name for name in shop.running() if name.endswith("beat")] == ["new-beat"], "one scheduler"
+
+
+def test_a_scheduler_does_not_start_where_its_place_is_no_more(shop):
+    run = half_way(shop, "web")
+    run.stand_by(alone_here=False)
+    assert not [name for name in shop.running() if name.endswith("beat")]
+
+
+def test_where_the_release_is_live_or_nothing_is_there_is_nothing_to_do(shop):
+    shop.put("new", "web", "beat", state="exited")
+    shop.run("new").stand_by()
+    assert shop.running() == []
+    shop.lives("live", "web", "beat")
+    run = shop.run("live")
+    run.stand_by()
+    assert run.done == []
+
+
+def test_the_next_run_goes_on_after_it_stood_by(shop):
+    run = half_way(shop, "web", turned=False)
+    run.stand_by()
+    again = shop.run("new")
+    again.settle()
+    again.hand_over()
+    shop.put("new", "beat")
+    again.turn()
+    again.go_live()
+    again.retire()
+    assert (shop.running(), shop.serving()) == (["new-beat", "new-web"], ["new-web"])
+
+
 # -- between the switch and the end -----------------------------------------------------------------------------------
 
 

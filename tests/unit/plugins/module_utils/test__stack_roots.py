@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import os
 import stat
 
@@ -85,3 +86,13 @@ def test_the_stack_is_on_a_host_when_more_is_there_than_its_first_step(roots):
     assert not roots.used()
     put(roots.root, "images.json")
     assert roots.used()
+
+
+@pytest.mark.parametrize(("scale", "places"), [(None, 12), ({"web": 20, "worker": 30}, 20), ({"web": 2}, 12), ("no numbers", 12)])
+def test_the_switch_has_places_for_what_is_live_for_what_was_before_it_and_for_what_was_scaled_by_hand(roots, scale, places):
+    web = {"name": "shop-web", "switch_port": 20001, "port": 8000}
+    for mark, most in (("live", 8), ("previous", 12)):
+        put(f"{roots.root}/apps/shop/{mark}", "release.json", content=json.dumps({"backends": {"web": {**web, "places": most}}}).encode())
+    if scale:
+        put(f"{roots.root}/apps/shop", "scale.json", content=json.dumps(scale).encode())
+    assert roots.served() == [{**web, "places": places}]

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils import _files, _stages
+from ansible_collections.longshore.stack.plugins.module_utils import _files, _history, _stages
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
@@ -153,6 +153,14 @@ def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     assert (lease["stage"], lease["expires"]) == ("switched", before + 500)
 
 
+def test_a_run_can_hold_its_lease_for_what_it_does_elsewhere(site):
+    release = site.release()
+    site.deploy(release, until="switched")
+    answer, before = site.call("held", release, lease_seconds=360), site.docker.now
+    lease = json.loads((site.path / "lease.json").read_text())
+    assert (answer["changed"], lease["stage"], lease["expires"]) == (False, "held", before + 360)
+
+
 def test_the_lease_lasts_as_long_as_commands_may_collect_static_files(site):
     release = site.release()
     site.deploy(release, until="started")
@@ -259,6 +267,17 @@ def test_a_singleton_of_a_host_that_is_not_the_first_any_more_stops(site):
     assert site.running() == [(old["spec"]["release"], "web"), (elsewhere["spec"]["release"], "web")]
 
 
+def test_a_release_that_is_live_on_another_host_leaves_no_host_without_a_scheduler(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until="taken_over")
+    site.call("unlocked")
+    answer = site.call("stood_by", new)
+    assert (old["spec"]["release"], "beat") in site.running() and answer["live"] == old["spec"]["release"]
+    site.deploy(new)
+    assert site.running() == [(new["spec"]["release"], "beat"), (new["spec"]["release"], "web")]
+
+
 def test_a_run_whose_lease_was_ended_may_still_go_back(site):
     old, new = site.release(), site.release(version="2")
     site.deploy(old)
@@ -266,6 +285,166 @@ def test_a_run_whose_lease_was_ended_may_still_go_back(site):
     site.call("unlocked")
     site.call("taken_back", new)
     assert site.running() == [(old["spec"]["release"], "beat"), (old["spec"]["release"], "web")]
+
+
+def handed_over_and_tidied_up(site, until):
+    """A release whose scheduler has stopped for the hand-over to the next, and whose container somebody has removed; both releases' names."""
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until=until)
+    site.docker.engine.run(["rm", next(c["Id"] for c in site.docker.containers.values() if c["service"] == "beat" and c["state"] == "exited")])
+    return old["spec"]["release"], new
+
+
+def test_a_scheduler_whose_stopped_container_was_removed_is_made_again_when_the_release_is_taken_back(site):
+    old, new = handed_over_and_tidied_up(site, until="switched")
+    site.docker.healthy_after["beat"] = 5
+    before = site.docker.now
+    answer = site.call("taken_back", new)
+    assert f"make beat of {old} again" in answer["done"]
+    assert site.running() == [(old, "beat"), (old, "web")]
+    assert site.docker.now - before >= 5, "it has its time to become well"
+    assert {c["policy"] for c in site.docker.containers.values()} == {"unless-stopped"}
+    (up,) = site.docker.said("compose", "up", "--no-deps", "--no-recreate", "beat")
+    assert up[2] == str(site.path / "releases" / old), "from its own directory"
+    assert site.call("prepared", site.release())["settled"]
+
+
+def test_a_scheduler_that_cannot_be_made_again_is_said_and_the_others_serve(site):
+    old, new = handed_over_and_tidied_up(site, until="switched")
+    site.docker.refuse = {"compose up": "no such image"}
+    with pytest.raises(ReleaseError, match=f"beat of {old}, which is live, had no container any more and cannot be made again: no such image"):
+        site.call("taken_back", new)
+    assert site.running() == [(old, "web")] and len(site.haproxy.serving("shop-web")) == 1
+
+
+def test_what_a_dead_run_and_a_tidy_operator_left_without_a_scheduler_has_one_after_the_next_run_has_settled_it(site):
+    old, _dead = handed_over_and_tidied_up(site, until="taken_over")
+    third = site.release(version="3")
+    site.deploy(third, until="handed_over")
+    assert (old, "beat") in site.running()
+    site.deploy(third)
+    assert site.running() == [(third["spec"]["release"], "beat"), (third["spec"]["release"], "web")]
+
+
+def test_a_scheduler_that_cannot_be_made_again_does_not_stand_in_the_way_of_the_next_release(site):
+    old, _dead = handed_over_and_tidied_up(site, until="taken_over")
+    third = site.release(version="3")
+    real, site.docker._compose = site.docker._compose, lambda file, *rest: (1, "", "no such image") if old in str(file) else real(file, *rest)
+    site.deploy(third)
+    assert site.running() == [(third["spec"]["release"], "beat"), (third["spec"]["release"], "web")]
+
+
+def test_a_process_of_which_the_live_release_wants_none_is_not_made(site):
+    processes = [*APP["processes"], {"name": "other", "strategy": "recreate", "replicas": 0}]
+    old, new = site.release(processes=processes), site.release(processes=processes, version="2")
+    site.deploy(old)
+    site.deploy(new, until="switched")
+    site.call("taken_back", new)
+    assert {service for _release, service in site.running()} == {"beat", "web"} and not site.docker.said("--no-recreate")
+
+
+# -- runs that were killed -----------------------------------------------------------------------------------------------
+
+
+def rows(site):
+    return [(row["kind"], row["run"], row["owner"], row["release"], row["result"]) for row in site.call("listed")["history"]]
+
+
+def test_a_run_that_was_killed_is_noted_once_by_the_one_that_takes_over_its_lease(site):
+    release = site.release()
+    site.lease = {**site.call("leased", release, run={"id": "r1", "owner": "ann", "kind": "rollback"})["lease"], "here": True}
+    site.call("prepared", release)
+    site.call("started", release)
+    with pytest.raises(LeaseError):
+        site.call("leased", release, run={"id": "r2", "owner": "bob"})
+    assert rows(site) == [], "it may live"
+    site.docker.now += LONG
+    for _again in range(2):
+        site.call("leased", release, run={"id": "r2", "owner": "bob", "kind": "deploy"})
+    assert rows(site) == [("rollback", "r1", "ann", release["spec"]["release"], "died in started")]
+    listed = site.call("listed")
+    assert _history.lines("shop", listed, 10)[3].endswith("died in started  -")
+
+
+def test_a_run_whose_lease_was_ended_is_noted_and_one_that_gave_it_back_is_not(site):
+    release = site.release()
+    site.deploy(release, until="recorded")
+    site.call("recorded", record={"kind": "deploy", "release": "x", "run": "r", "owner": "ann", "result": "live", "started": 1})
+    site.take_lease("r2")
+    assert len(rows(site)) == 1
+    site.call("unlocked", check=True)
+    assert len(rows(site)) == 1
+    site.call("unlocked")
+    site.take_lease("r3")
+    assert rows(site)[0] == ("deploy", "r2", "ann", "", "died in leased") and len(rows(site)) == 2
+
+
+# -- containers of single commands ------------------------------------------------------------------------------------
+
+
+def command(site, name, run="", **values):
+    """A one-off container of the application, as a hook, a migration or the verb run makes it."""
+    labels = {"stack.longshore.name": "s", "stack.longshore.service": "shop", "stack.longshore.release": "1-x", "com.docker.compose.oneoff": "True"}
+    labels |= {"stack.longshore.run": run} if run else {}
+    return site.docker.add("s-shop-1-x", "web", Name=f"/{name}", labels={**labels, **values.pop("labels", {})}, **values)
+
+
+def commands(site):
+    return sorted(c["Name"].lstrip("/") for c in site.docker.containers.values() if c["labels"].get("com.docker.compose.oneoff") == "True")
+
+
+def test_what_a_dead_run_had_begun_does_not_go_on_beside_the_next_one(site):
+    command(site, "hook", run="dead")
+    command(site, "migration", run="dead", state="exited")
+    command(site, "copy", run="dead", state="created")
+    command(site, "seed-by-hand")
+    command(site, "of-another-application", run="dead", labels={"stack.longshore.service": "docs"})
+    release = site.release()
+    site.deploy(release, until="started")
+    command(site, "mine", run=site.lease["run"])
+    assert {"rm hook", "rm migration", "rm copy"} <= set(site.call("started", release)["done"])
+    assert commands(site) == ["mine", "of-another-application", "seed-by-hand"]
+    assert site.docker.said("stop", "-t"), "a command may stop what it does"
+
+
+def test_a_command_of_a_dead_run_that_cannot_be_ended_is_said_before_anything_starts(site):
+    command(site, "hook", run="dead")
+    release = site.release()
+    site.deploy(release, until="started")
+    site.docker.refuse = {"rm": "device or resource busy"}
+    with pytest.raises(ReleaseError, match="hook, which a run left that died, cannot be removed: device or resource busy"):
+        site.call("started", release)
+    assert site.running() == []
+
+
+def test_a_command_that_somebody_else_removes_at_this_moment_is_no_failure(site):
+    left = command(site, "hook", run="dead")
+    release = site.release()
+    site.deploy(release, until="started")
+    real = site.docker._answer
+
+    def gone_meanwhile(words, timeout):
+        site.docker.containers.pop(left["Id"], None) if words[0] == "stop" else None
+        return (1, "", "No such container") if words[0] == "rm" else real(words, timeout)
+
+    site.docker._answer = gone_meanwhile
+    site.call("started", release)
+    assert commands(site) == []
+
+
+def test_at_the_end_of_a_release_nothing_is_left_of_commands_that_have_ended_a_while_ago(site):
+    release = site.release()
+    site.deploy(release, until="retired")
+    ended = {"state": "exited", "finished": site.docker.now - 61}
+    command(site, "ended", **ended)
+    command(site, "ended-just-now", state="exited", finished=site.docker.now - 59)
+    command(site, "never-started", state="created", created="1970-01-01T00:00:00Z")
+    command(site, "just-made", state="created")
+    command(site, "works")
+    command(site, "of-another-stack", **ended, labels={"stack.longshore.name": "other"})
+    assert {"rm ended", "rm never-started"} <= set(site.slices("retired", release)[-1]["done"])
+    assert commands(site) == ["ended-just-now", "just-made", "of-another-stack", "works"]
 
 
 # -- prepared ---------------------------------------------------------------------------------------------------------
@@ -284,6 +463,15 @@ def test_prepared_writes_the_release_names_its_image_and_starts_nothing(site):
     site.docker.calls.clear()
     assert not site.call("prepared", release)["changed"]
     assert not site.docker.said("tag")
+
+
+def test_prepared_says_how_long_a_container_may_take_to_stop_of_what_is_there_and_of_what_comes(site):
+    patient = [{**APP["processes"][0], "stop_grace": 300}, APP["processes"][1]]
+    assert site.call("prepared", site.release())["stop_grace"] == 30
+    assert site.call("prepared", site.release(processes=patient))["stop_grace"] == 300
+    site.deploy(site.release(processes=patient))
+    site.docker.only("web")["stop"] = {"StopTimeout": 300}
+    assert site.call("prepared", site.release())["stop_grace"] == 300, "the inventory has less by now"
 
 
 def test_no_secret_is_in_the_directory_of_a_release_nor_in_what_is_answered(site):
@@ -512,6 +700,16 @@ def test_an_earlier_release_is_found_by_its_mark_or_by_its_name(site):
     assert site.call("recalled", release=new["spec"]["release"])["record"]["release"] == new["spec"]["release"]
 
 
+def test_a_rollback_is_refused_where_a_run_died_between_its_two_marks(site):
+    old = site.release()
+    site.deploy(old)
+    os.symlink(os.readlink(site.path / "live"), site.path / "previous")
+    name = old["spec"]["release"]
+    with pytest.raises(ReleaseError, match=f"what was before {name} is not known. Go back to one .*RELEASE: {name}; or deploy"):
+        site.call("recalled")
+    assert site.call("recalled", release="live")["record"]["release"] == old["spec"]["release"]
+
+
 def test_a_release_that_is_not_kept_is_refused_with_those_that_are(site):
     with pytest.raises(ReleaseError, match="the release 0-x of shop is not kept here; kept are: none"):
         site.call("recalled", release="0-x")
@@ -671,6 +869,22 @@ def test_the_number_holds_over_deploys_and_rollbacks_until_it_is_taken_back(site
     assert site.call("prepared", site.release(version="2"))["settled"]
     scale(web=None)
     assert len(webs(site)) == 1 and json.loads((site.path / "scale.json").read_text()) == {}
+
+
+def test_a_number_for_which_the_switch_has_no_places_is_said_before_anything_starts(site):
+    live_shop(site)
+    (site.path / "scale.json").write_text('{"web": 4}')
+    fewer = site.release(version="2")
+    site.deploy(fewer, until="started")
+    wanted = "web has 4 containers and the switch has 3 places for them; site.yml gives it more, or take back its scale: ansible-playbook .* "
+    with pytest.raises(ReleaseError, match=f"{wanted}-e app_name=shop -e app_process=web -e app_replicas=inventory"):
+        site.call("started", fewer)
+    assert len(webs(site)) == 1
+    (site.path / "scale.json").write_text("{}")
+    more = site.release(version="3", processes=[{**APP["processes"][0], "replicas": 4}, APP["processes"][1]])
+    site.deploy(more, until="started")
+    with pytest.raises(ReleaseError, match="web has 4 containers and the switch has 3 places for them; site.yml gives it more$"):
+        site.call("started", more)
 
 
 def test_a_release_records_its_own_number_and_not_the_one_that_it_was_scaled_to(site):

@@ -376,3 +376,8 @@ def test_the_switch_goes_on_knowing_a_process_that_still_serves_and_is_in_the_in
     (wanted,) = _wiring.backends(view())
     assert _wiring.backends(view(), [gone, wanted]) == [wanted, gone]
     assert _wiring.backends(view(), [{**gone, "switch_port": wanted["switch_port"]}]) == [wanted]
+
+
+def test_a_process_keeps_the_places_that_its_containers_still_need():
+    (wanted,) = _wiring.backends(view())
+    assert [one["places"] for more in (12, 2) for one in _wiring.backends(view(), [{**wanted, "places": more}])] == [12, wanted["places"]]

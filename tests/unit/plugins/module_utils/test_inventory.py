@@ -150,6 +150,16 @@ MEANING = {
         "stack_apps[shop].hooks[0].process",
         "is no process",
     ),
+    "hook on hosts that have no such process": (
+        {
+            "hosts": {**TWO_HOSTS, "second": ("app",)},
+            "apps": [
+                app(processes=[WEB, {"name": "beat", "singleton": True}], hooks=[{"stage": "switch", "command": ["x"], "process": "beat", "hosts": "all"}])
+            ],
+        },
+        "stack_apps[shop].hooks[0].process",
+        "is a singleton, which runs on web alone",
+    ),
     "hook without its file": (
         {"apps": [app(hooks=[{"stage": "live", "tasks": "nowhere.yml"}])], "files": Files(lambda path: False, lambda path: False)},
         "stack_apps[shop].hooks[0].tasks",
