@@ -1,6 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Production on a bare Debian 12, whose first runs are killed again and again."""
+"""Production on a bare Debian 12, whose first runs are killed again and again, and whose releases change under load."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from collections.abc import Callable
 import journey_facts as facts
 import pytest
 from journey_support import SEED, SOAK, Stack, figure
+from load import Load
 
 KILLS = 3
 # So many tasks a first run has at least, also one that goes on where the application is live already: the kills are drawn from all of them.
 TASKS = 50
 # Where a release is killed, and how many seconds later at most. After the last one the release is watched for ten seconds before anything ends.
+# A load that leaves the host's two cores to the runs; the journeys of releases have more.
+RATE = 50
 KILLED_RELEASES = {"Prepare the release": 6, "Migrate the database": 6, "Start the new release": 6, "Stop elsewhere what must not run twice": 3}
 
 
@@ -77,13 +80,34 @@ def test_a_release_that_was_killed_on_its_way_is_finished(live):
     choice = random.Random(SEED)
     at, most = choice.choice(list(KILLED_RELEASES.items()))
     delay = choice.uniform(0, most)
-    run = live.play(f"a release, killed {delay:.1f} s after: {at}", kill=lambda line: line.startswith("TASK") and f": {at} " in line, delay=delay)
-    assert run.killed, run.end
-    live.play("the release, run again").succeeded()
+    figure(f"           sample of the stages at which the run of a release is killed (JOURNEY_SEED={SEED}): {at}")
+    with visitors(live) as load:
+        run = live.play(f"a release, killed {delay:.1f} s after: {at}", kill=lambda line: line.startswith("TASK") and f": {at} " in line, delay=delay)
+        assert run.killed, run.end
+        live.play("the release, run again").succeeded()
+    none_has_failed(load, 2)
     facts.one_release_lives(live)
     facts.everything(live, "1.1.1")
     keepsake.is_there(live)
     assert live.play("after the release").succeeded().changed == 0
+
+
+def test_no_request_fails_while_a_release_comes_and_goes(live):
+    live.app["env"]["RENEWED"] = 1
+    with visitors(live) as load:
+        live.play("deploy under load", playbook="playbooks/deploy.yml").succeeded()
+        live.play("rollback under load", playbook="playbooks/rollback.yml").succeeded()
+    none_has_failed(load, 2)
+
+
+def visitors(stack: Stack) -> Load:
+    return Load("app.prod.test", stack.host.address, stack.authority(), rate=RATE, slow=2, uploads=1)
+
+
+def none_has_failed(load: Load, releases: int) -> None:
+    figure(f"           under load: {load.result.line()}")
+    assert load.result.failures == [], load.result.first_failures()
+    assert len(load.result.releases) == releases and load.result.count("slow") and load.result.count("upload"), load.result.line()
 
 
 def test_a_reboot_brings_everything_back(live):
