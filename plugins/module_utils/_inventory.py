@@ -50,12 +50,21 @@ class Host:
         return self.environment == "prod"
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """The host names that a certificate is for, and what is wrong with it."""
+
+    names: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 @dataclass
 class Files:
-    """What rules may ask about the controller's files."""
+    """What rules may ask about the controller's files. certificate: of the files of a certificate and its key."""
 
     is_file: Callable[[str], bool] = lambda path: True
     is_folder: Callable[[str], bool] = lambda path: True
+    certificate: Callable[[str, str], Certificate] = lambda certificate, key: Certificate()
 
 
 @dataclass
