@@ -44,7 +44,7 @@ from functools import partial
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.longshore.stack.plugins.module_utils import _routes
+from ansible_collections.longshore.stack.plugins.module_utils import _edge_nginx, _routes
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import WiringError
 from ansible_collections.longshore.stack.plugins.plugin_utils.certificates import names_in
@@ -53,7 +53,10 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.passwords import b
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 # By proxy: the text of each of its files.
-RENDERERS = {"caddy": lambda edge, view: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")}}
+RENDERERS = {
+    "caddy": lambda edge, view: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")},
+    "nginx": lambda edge, view: _edge_nginx.files(edge, view.own("nginx_config", "") or ""),
+}
 
 
 class LookupModule(LookupBase):

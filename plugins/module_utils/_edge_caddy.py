@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import Edge, Route, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, Route, inside
 
-HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
 # The edge does not say what it is.
 QUIET = ("header -Server",)
 # A reload gives connections to the new configuration for so long before the old one closes those that are left. See `bind` in roles/caddy.

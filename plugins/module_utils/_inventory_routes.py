@@ -145,6 +145,9 @@ def figures(where: Path, process: Given | None, route: Given, host: Host, report
     if timeout is not None and not 0 <= timeout <= LONGEST_TIMEOUT:
         allowed = f"0 to {LONGEST_TIMEOUT} seconds"
         report.add((*where, "timeout"), "is out of range", value=timeout, allowed=allowed, example="timeout: 60", host=host.name)
+    if limit.get("requests") and limit.get("seconds") and host.values.get("stack_proxy") == "nginx" and limit["requests"] * 60 % limit["seconds"]:
+        says, value = "is no whole number of requests in a minute, as nginx counts", limit["requests"]
+        report.add((*where, "rate_limit"), says, value=value, allowed="another relation", example="rate_limit: {requests: 10, seconds: 60}", host=host.name)
     for key, least in (("requests", 1), ("seconds", 1), ("burst", 0)):
         number = limit.get(key)
         if number is not None and number < least:

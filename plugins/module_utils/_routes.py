@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
-PROXIES = ("caddy",)
+PROXIES = ("caddy", "nginx")
 # What a route of `stack_routes` may lead to; a route of a process leads to the process.
 TARGETS = ("service", "static", "redirect", "upstream")
 # Services with something for browsers or clients outside of the stack: the console of one, the endpoint of S3.
@@ -50,6 +50,9 @@ EDGE_OPTIONS = {
 # What a proxy has not got: (proxy, option) and why. All else of both tables it has.
 REFUSED: dict[tuple[str, str], str] = {
     ("caddy", "rate_limit"): "its standard build has no rate limit",
+    ("nginx", "stack_tls: internal"): "it has no certificate authority of its own",
+    ("nginx", "stack_tls: acme"): "it gets no certificates by itself",
+    ("nginx", "HTTP/3"): "not yet",
 }
 # Options that mean nothing for what a route leads to.
 IDLE = {
@@ -59,6 +62,7 @@ IDLE = {
     "upstream": ("sticky",),
 }
 SECURITY = {"hsts": "max-age=31536000", "nosniff": "nosniff", "frame": "SAMEORIGIN", "referrer": "strict-origin-when-cross-origin"}
+HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
 REDIRECTS = (301, 302, 303, 307, 308)
 
 

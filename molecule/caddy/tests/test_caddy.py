@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from edge_client import Edge
+from edge_host import edge_on
 from edge_suite import *  # noqa: F403, the tests of all proxies
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -21,17 +21,7 @@ def edge(host, tmp_path_factory):
     authority = tmp_path_factory.mktemp("edge") / "root.crt"
     authority.write_text(host.file("/var/lib/molecule/caddy/data/caddy/pki/authorities/local/root.crt").content_string, encoding="utf-8")
     reload = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__caddy_reload"]
-    page = "/var/lib/molecule/caddy/maintenance/shop.html"
-
-    def change(number) -> None:
-        host.check_output(f"sed -i 's#app.shop.test/new[0-9]*#app.shop.test/new{number}#' /opt/molecule/caddy/config/Caddyfile")
-        host.check_output("docker exec %s sh -c %s", CONTAINER, reload)
-
-    def maintenance(text: str) -> None:
-        host.check_output("printf %%s %s > %s" if text else "true %s; rm %s", text, page)
-
-    yield Edge(host.check_output("hostname -I").split()[0], 80, 443, str(authority), change, maintenance, loses=1)
-    change("")
+    yield from edge_on(host, "caddy", str(authority), "Caddyfile", reload, loses=1)
 
 
 @pytest.fixture

@@ -254,6 +254,15 @@ MEANING = {
         "stack_apps[shop].processes[web].routes[0].rate_limit",
         "caddy cannot serve the option rate_limit of the route app.shop.mycompany.net/: its standard build has no rate limit",
     ),
+    "ACME where the proxy has it not": ({"variables": {"stack_proxy": "nginx"}}, "stack_tls", "nginx has it not: it gets no certificates by itself"),
+    "limit that nginx cannot count": (
+        {
+            "variables": {"stack_proxy": "nginx", "stack_tls": "off"},
+            "apps": [web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 10, "seconds": 7}}])],
+        },
+        "stack_apps[shop].processes[web].routes[0].rate_limit",
+        "is no whole number of requests in a minute",
+    ),
     "console for everybody": (
         {"variables": {"stack_routes": [{"host": "r.mycompany.net", "service": "rabbitmq"}]}},
         "stack_routes[0]",
@@ -795,6 +804,18 @@ RIGHT_ROUTES = [
 
 def test_routes_of_every_kind_are_right():
     assert problems_of(variables={"stack_routes": RIGHT_ROUTES}) == []
+
+
+def test_what_one_proxy_cannot_another_can():
+    limited = web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 10, "seconds": 60, "burst": 5}}])
+    assert problems_of(variables={"stack_proxy": "nginx", "stack_tls": "off"}, apps=[limited]) == []
+    (problem,) = problems_of(apps=[limited])
+    assert "stack_proxy: nginx" in problem.allowed
+
+
+def test_the_variables_of_a_proxy_that_is_not_chosen_ask_for_nothing():
+    given = {"caddy_image_source": "archive", "nginx_image_source": "archive", "stack_proxy": "nginx", "stack_tls": "off"}
+    assert [problem.name for problem in problems_of(variables=given)] == ["nginx_image_archive"]
 
 
 def test_a_certificate_for_every_host_is_right():
