@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from functools import partial
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Report, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
+from ansible_collections.longshore.stack.plugins.plugin_utils.certificates import checked
+from ansible_collections.longshore.stack.plugins.plugin_utils.controller_files import found, read_file, search_path
 from ansible_collections.longshore.stack.plugins.plugin_utils.inventory import InventoryReader, with_origins
 
 
@@ -27,19 +30,14 @@ class ActionModule(ActionBase):
         for name in reader.names:
             check_placeholders(reader.given(name), reader.roles, name, report)
         hosts = {name: reader.host(name, report) for name in reader.names}
-        find = partial(_find, _search_path(self._loader.get_basedir()))
-        files = Files(lambda path: find(os.path.isfile, path), lambda path: find(os.path.isdir, path))
+        find = partial(found, search_path(self._loader.get_basedir()))
+        read = partial(read_file, self._loader)
+        files = Files(
+            lambda path: bool(find(os.path.isfile, path)),
+            lambda path: bool(find(os.path.isdir, path)),
+            lambda certificate, key: checked(read, certificate, key, datetime.now(UTC)),
+        )
         problems = with_origins(check(hosts, reader.groups, reader.roles, files, report), reader.given)
         if problems:
             return {"failed": True, "changed": False, "msg": text_report(problems), "wrong": [problem.name for problem in problems]}
         return {"changed": False, "msg": f"The inventory is right: {len(hosts)} hosts.", "wrong": []}
-
-
-def _search_path(basedir):
-    """Where relative paths lead, the same places as those of the action `image`: beside the playbook and the working directory."""
-    return [basedir, os.path.join(basedir, "files"), os.getcwd()]
-
-
-def _find(folders, test, path):
-    """Whether a path leads to what is asked for from one of the folders; an absolute path does so by itself."""
-    return any(test(os.path.join(folder, os.path.expanduser(path))) for folder in folders)

@@ -15,7 +15,6 @@ description:
 options:
   _terms:
     description:
-      - V(routes) - what the edge serves.
       - V(probes) - a request through the edge for each route, for the module P(longshore.stack.health_probe#module); may have O(ca_path), and O(of)
         for one application alone.
       - V(users) - the applications' users of the service O(of).
@@ -81,9 +80,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Show what the edge serves
+- name: Show what the switch leads to
   ansible.builtin.debug:
-    msg: "{{ lookup('longshore.stack.wiring', 'routes') }}"
+    msg: "{{ lookup('longshore.stack.wiring', 'backends') }}"
 """
 
 RETURN = r"""
@@ -111,7 +110,6 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         view, of = view_of(variables, self._templar.template), self.get_option("of")
         answers = {
-            "routes": lambda: _wiring.routes(view),
             "probes": lambda: _wiring.probes(view, self.get_option("ca_path"), of or "", self.get_option("closed")),
             "users": lambda: _wiring.users(view, of),
             "published": lambda: _wiring.published(view, of),

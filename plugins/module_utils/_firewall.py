@@ -66,11 +66,11 @@ def addresses(view: View, host: str) -> list[str]:
 
 
 def edge_ports(view: View) -> list[tuple[str, int]]:
-    """Protocols and ports of the edge; Caddy speaks HTTP/3 too, which is UDP."""
+    """Protocols and ports of the edge; HTTP/3, where it is wanted, is UDP."""
     found = [("tcp", int(view.own("stack_http_port", 80)))]
     if view.own("stack_tls", "internal") != "off":
         https = int(view.own("stack_https_port", 443))
-        found += [("tcp", https)] + ([("udp", https)] if view.own("stack_proxy", "caddy") == "caddy" else [])
+        found += [("tcp", https)] + ([("udp", https)] if _wiring.http3(view) else [])
     return found
 
 
@@ -81,10 +81,10 @@ def _edge(view: View) -> list[Opening]:
 def _services(view: View) -> list[Opening]:
     """The data services of this host, for the hosts that use them."""
     found = []
-    for service, facts in SERVICES.items():
-        if view.host in view.hosts(service) and _wiring.published(view, service):
-            sources = tuple(address for host in _wiring.consumers(view, service) for address in addresses(view, host))
-            found.append(Opening(service, "tcp", str(int(view.own(*facts["port"]))), sources))
+    for service in SERVICES:
+        for door in _wiring.doors(view, service) if view.host in view.hosts(service) else []:
+            sources = tuple(address for host in door.hosts for address in addresses(view, host))
+            found.append(Opening(service, "tcp", str(door.port), sources))
     return found
 
 

@@ -52,12 +52,21 @@ class Host:
         return self.environment == "prod"
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """The host names that a certificate is for, and what is wrong with it."""
+
+    names: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 @dataclass
 class Files:
-    """What rules may ask about the controller's files."""
+    """What rules may ask about the controller's files. certificate: of the files of a certificate and its key."""
 
     is_file: Callable[[str], bool] = lambda path: True
     is_folder: Callable[[str], bool] = lambda path: True
+    certificate: Callable[[str, str], Certificate] = lambda certificate, key: Certificate()
 
 
 @dataclass
@@ -147,7 +156,8 @@ def example_at(roles: dict[str, Role], path: Path) -> str:
 def is_secret(path: Path) -> bool:
     """Whether a value at this path must not be shown."""
     words = [part for part in path if isinstance(part, str) and not part.startswith("[")]
-    return "env_names" not in words and any(SECRET_NAME.search(word) and not SECRET_EXCEPTIONS.match(word) for word in words)
+    # Names of variables in the one, of files in the other.
+    return not {"env_names", "stack_tls_files"} & set(words) and any(SECRET_NAME.search(word) and not SECRET_EXCEPTIONS.match(word) for word in words)
 
 
 def show(path: Path, value: Any) -> str:

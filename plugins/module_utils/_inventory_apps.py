@@ -41,7 +41,6 @@ def check_apps(stack: Stack, report: Report) -> None:
         unique_names(apps, host, report)
         chosen(apps, host, report)
         databases(apps, host, report)
-        routes(stack, apps, host, report)
         aliases(apps, host, report)
         check_releases(stack, apps, host, report)
         for index, app in enumerate(apps):
@@ -117,34 +116,6 @@ def databases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:
                 host=host.name,
             )
         owners.setdefault(database, app["name"])
-
-
-def routes(stack: Stack, apps: list[dict[str, Any]], host: Host, report: Report) -> None:
-    owners: dict[tuple[str, str], str] = {}
-    for where, app, process in _processes(apps):
-        for index, route in enumerate(process["routes"]):
-            if not route["host"]:
-                continue
-            path = posixpath.normpath(route["path"] or "/")
-            owner = f"{app['name']}-{process['name']}"
-            known = owners.setdefault((route["host"].lower(), path), owner)
-            if known != owner or (route["host"].lower(), path) in [(other["host"], other["path"]) for other in process["routes"][:index]]:
-                report.add(
-                    (*where, "routes", index),
-                    f"leads to {known} already",
-                    value=f"{route['host']}{path}",
-                    allowed="a host or path of its own",
-                    example=f"routes: [{{host: {process['name']}.{host.values.get('stack_domain')}}}]",
-                    host=host.name,
-                )
-    if owners and not stack.groups.get("proxy"):
-        report.add(
-            "group proxy",
-            f"has no host, and {next(iter(owners.values()))} has routes",
-            allowed="a host that serves the routes",
-            example="proxy: {hosts: {web1: {}}}",
-            host=host.name,
-        )
 
 
 def aliases(apps: list[dict[str, Any]], host: Host, report: Report) -> None:

@@ -85,29 +85,6 @@ def health(process: dict[str, Any], path: Path, host: Host, report: Report) -> N
 def routes(process: dict[str, Any], path: Path, host: Host, report: Report) -> None:
     if process["routes"] and not process["port"]:
         report.add((*path, "port"), "is required by routes", allowed="the port that the process listens on", example="port: 8000", host=host.name)
-    for index, route in enumerate(process["routes"]):
-        where = (*path, "routes", index)
-        name, target = route["host"], route["path"]
-        if name and not values.is_dns_name(name):
-            report.add(
-                (*where, "host"),
-                "is not a DNS name",
-                value=name,
-                allowed="a name without scheme, port and path",
-                example="host: shop.mycompany.net",
-                host=host.name,
-            )
-        elif name and host.values.get("stack_tls") == "acme" and values.is_below(name, values.LOCAL_DOMAINS):
-            report.add(
-                (*where, "host"),
-                "no public authority gives a certificate for it, and stack_tls is acme",
-                value=name,
-                allowed="a public name",
-                example="host: shop.mycompany.net",
-                host=host.name,
-            )
-        if target and not target.startswith("/"):
-            report.add((*where, "path"), "does not start with /", value=target, allowed="a path", example=f"path: /{target}", host=host.name)
 
 
 def folders(targets: list[tuple[Path, str]], host: Host, report: Report) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PLACEHOLDER, Files, Host, Problem, Report, Stack, example_at, leaves
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_apps import check_apps
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_hosts import check_hosts
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_routes import check_routes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import check_services
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import check_stack
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import check_names, clean_host
@@ -30,7 +31,7 @@ def check(
     cleaned = {name: _cleaned(host, dict(roles), report) for name, host in hosts.items()}
     report.settle()
     stack = Stack(cleaned, dict(groups), dict(roles), files or Files())
-    for rules in (check_stack, check_services, check_apps, check_hosts):
+    for rules in (check_stack, check_services, check_apps, check_routes, check_hosts):
         rules(stack, report)
     return report.problems()
 

@@ -132,7 +132,7 @@ def tls(stack: Stack, host: Host, report: Report) -> None:
             "stack_tls",
             "browsers do not trust an internal authority, and stack_environment is prod",
             value=mode,
-            allowed="acme, off, or internal together with stack_tls_internal_in_prod: true",
+            allowed="acme, files, off, or internal together with stack_tls_internal_in_prod: true",
             example="stack_tls: acme",
             host=host.name,
         )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Report, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, PROXIES, SERVICES, Host, Path, Report, element
 from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, line, type_name
 
 RENAMED = {
@@ -23,7 +23,7 @@ RENAMED = {
 }
 # Words so common that a user's own variable may start with them: only a likely typing error is reported.
 COMMON_PREFIXES = frozenset({"app", "base", "image"})
-ROLE_GROUPS = {"caddy": "proxy", "postgres": "postgres", "valkey": "valkey", "rabbitmq": "rabbitmq", "minio": "minio", "seaweedfs": "seaweedfs", "app": "app"}
+ROLE_GROUPS = {**dict.fromkeys(PROXIES, "proxy"), **{service: service for service in SERVICES}, "app": "app"}
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 
@@ -31,6 +31,8 @@ FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 def concerns(role: str, host: Host) -> bool:
     """Whether a role is applied to a host."""
     group = ROLE_GROUPS.get(role)
+    if group == "proxy" and host.values.get("stack_proxy") not in (None, MISSING, role):
+        return False
     return group is None or group in host.groups
 
 

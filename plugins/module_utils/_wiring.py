@@ -8,18 +8,18 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-# By service: the variable with its port, the variable with its address when it is managed elsewhere, and the variable
-# with the password of its administrator.
+# By service: the variable with its port, the variable with its address when it is managed elsewhere, the variable with the password of its
+# administrator, and the port of its console for browsers, the same inside and outside.
 SERVICES: dict[str, dict[str, Any]] = {
     "postgres": {"port": ("postgres_port", 5432), "external": "postgres_external_url", "admin": "postgres_password"},
     "valkey": {"port": ("valkey_port", 6379), "external": "valkey_external_url", "admin": "valkey_password"},
-    "rabbitmq": {"port": ("rabbitmq_port", 5672), "external": "rabbitmq_external_url", "admin": "rabbitmq_password"},
-    "minio": {"port": ("minio_port", 9000), "external": "s3_external_url", "admin": "minio_root_password"},
+    "rabbitmq": {"port": ("rabbitmq_port", 5672), "external": "rabbitmq_external_url", "admin": "rabbitmq_password", "console": 15672},
+    "minio": {"port": ("minio_port", 9000), "external": "s3_external_url", "admin": "minio_root_password", "console": 9001},
     "seaweedfs": {"port": ("seaweedfs_port", 8333), "external": "s3_external_url", "admin": "seaweedfs_admin_secret_key"},
 }
 S3_SERVICES = ("minio", "seaweedfs")
@@ -98,9 +98,29 @@ def endpoint(view: View, need: str) -> dict[str, Any]:
     return {"via": "address", "scheme": "", "host": view.address(hosts[0]), "port": port}
 
 
+@dataclass(frozen=True)
+class Door:
+    """A port of a service, and the hosts whose containers use it. inside: the container's port."""
+
+    port: int
+    inside: int
+    hosts: tuple[str, ...]
+
+
+def doors(view: View, service: str) -> list[Door]:
+    """The ports of the service that are used: its own, and that of its console where the edge leads to it."""
+    variable, inside = SERVICES[service]["port"]
+    need = "s3" if service in S3_SERVICES else service
+    routed = {route.get("service") for route in view.own("stack_routes") or []}
+    groups = (["app"] if users(view, need) else []) + (["proxy"] if need == "s3" and "s3" in routed else [])
+    found = [Door(int(view.at(service, variable, inside)), inside, tuple(sorted({host for group in groups for host in view.hosts(group)})))]
+    console = SERVICES[service].get("console")
+    return [*found, Door(console, console, tuple(sorted(view.hosts("proxy"))))] if console and service in routed else found
+
+
 def consumers(view: View, service: str) -> list[str]:
     """The hosts whose containers talk to the service."""
-    return sorted(view.hosts("app")) if users(view, "s3" if service in S3_SERVICES else service) else []
+    return sorted({host for door in doors(view, service) for host in door.hosts})
 
 
 def _is_external(view: View, need: str) -> bool:
@@ -110,10 +130,7 @@ def _is_external(view: View, need: str) -> bool:
 
 def published(view: View, service: str) -> list[str]:
     """Published ports of the service on this host: none unless another host needs it, then on the private address alone."""
-    if all(host == view.host for host in consumers(view, service)):
-        return []
-    variable, inside = SERVICES[service]["port"]
-    return [f"{view.address(view.host)}:{int(view.own(variable, inside))}:{inside}"]
+    return [f"{view.address(view.host)}:{door.port}:{door.inside}" for door in doors(view, service) if set(door.hosts) - {view.host}]
 
 
 # -- users and secrets -------------------------------------------------------------------------------------------------------
@@ -252,23 +269,18 @@ def _external(need: str, where: Mapping[str, Any]) -> dict[str, str]:
 # -- the edge ----------------------------------------------------------------------------------------------------------------
 
 
-def routes(view: View) -> list[dict[str, Any]]:
-    """What the edge serves: host, path, and the upstreams behind it; the most specific path of a host first."""
-    found = []
+def app_routes(view: View) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]]:
+    """Each application, process and route of it."""
     for app in view.apps:
         for process in app.get("processes") or []:
             for route in process.get("routes") or []:
-                found.append(
-                    {
-                        "host": route["host"],
-                        "path": route.get("path") or "/",
-                        "app": app["name"],
-                        "process": process["name"],
-                        "upstreams": upstreams(view, app, process),
-                        "health": (process.get("health") or {}).get("path") or "",
-                    }
-                )
-    return sorted(found, key=lambda route: (route["host"], -len(route["path"]), route["path"]))
+                yield app, process, route
+
+
+def most_specific(route: Mapping[str, Any]) -> tuple[str, int, str]:
+    """Sorts routes: by host, the longest path first."""
+    path = route.get("path") or "/"
+    return route["host"], -len(path), path
 
 
 def upstreams(view: View, app: Mapping[str, Any], process: Mapping[str, Any]) -> list[str]:
@@ -328,6 +340,11 @@ def switch_published(view: View, served: Sequence[Mapping[str, Any]] = ()) -> li
     return [f"{view.address(view.host)}:{one['switch_port']}:{one['switch_port']}" for one in backends(view, served)]
 
 
+def http3(view: View) -> bool:
+    """Whether the edge speaks HTTP/3, which is UDP."""
+    return view.own("stack_proxy", "caddy") == "caddy" and view.own("stack_tls", "internal") != "off" and bool(view.own("caddy_http3", False))
+
+
 def url(view: View, host: str, path: str = "/") -> str:
     """Where a browser finds a host name of the stack."""
     scheme, variable, default = ("http", "stack_http_port", 80) if view.own("stack_tls", "internal") == "off" else ("https", "stack_https_port", 443)
@@ -338,8 +355,8 @@ def url(view: View, host: str, path: str = "/") -> str:
 def addresses(view: View) -> dict[tuple[str, str], list[str]]:
     """Where to reach what, by service and process: web addresses, and for a data service its address inside the stack."""
     found: dict[tuple[str, str], list[str]] = {}
-    for route in routes(view):
-        found.setdefault((route["app"], route["process"]), []).append(url(view, route["host"], route["path"]))
+    for app, process, route in sorted(app_routes(view), key=lambda one: most_specific(one[2])):
+        found.setdefault((app["name"], process["name"]), []).append(url(view, route["host"], route.get("path") or "/"))
     for service, facts in SERVICES.items():
         if view.hosts(service):
             found[(service, "")] = [f"{service}:{facts['port'][1]}"]
@@ -356,20 +373,21 @@ def probes(view: View, ca_path: str = "", of: str = "", closed: Collection[str] 
     of: one application's. closed: applications under maintenance, for which the edge's own answer is good.
     """
     found = []
-    for app in view.apps:
-        for process in app.get("processes") or []:
-            health = (process.get("health") or {}).get("path") or ""
-            for route in process.get("routes") or [] if of in ("", app["name"]) else []:
-                below = (route.get("path") or "/").rstrip("/")
-                reached = health and f"{health}/".startswith(f"{below}/")
-                where = url(view, route["host"], health if reached else f"{below}/")
-                probe = {"name": f"{app['name']}/{process['name']} {route['host']}{below}", "url": where, "resolve": "127.0.0.1"}
-                if not reached:
-                    # Nobody said what answers there: whatever the application says is an answer, what the edge says for it is not.
-                    probe["status"] = list(range(200, 500))
-                if app["name"] in closed:
-                    probe["status"] = [*probe.get("status", [200]), 503]
-                found.append({**probe, "ca_path": ca_path} if ca_path else probe)
+    for app, process, route in app_routes(view):
+        if of not in ("", app["name"]):
+            continue
+        health, below = (process.get("health") or {}).get("path") or "", (route.get("path") or "/").rstrip("/")
+        reached = health and f"{health}/".startswith(f"{below}/")
+        where = url(view, route["host"], health if reached else f"{below}/")
+        probe = {"name": f"{app['name']}/{process['name']} {route['host']}{below}", "url": where, "resolve": "127.0.0.1"}
+        if not reached:
+            # Nobody said what answers there: whatever the application says is an answer, what the edge says for it is not.
+            probe["status"] = list(range(200, 500))
+        elif guarded := [code for option, code in (("basic_auth", 401), ("allow", 403)) if route.get(option)]:
+            probe["status"] = [200, *guarded]
+        if app["name"] in closed:
+            probe["status"] = [*probe.get("status", [200]), 503]
+        found.append({**probe, "ca_path": ca_path} if ca_path else probe)
     return found
 
 

@@ -64,6 +64,12 @@ closed:
   type: list
   elements: str
   sample: [shop]
+services:
+  description: Services and applications of the stack that have a directory on this host.
+  returned: success
+  type: list
+  elements: str
+  sample: [caddy, postgres, shop]
 images:
   description:
     - C(records), the text of the file in which P(longshore.stack.image#module) notes what it has chosen, and C(here), what the engine has of that.
@@ -75,7 +81,7 @@ images:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
-from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots, images_of
+from ansible_collections.longshore.stack.plugins.module_utils._stack_roots import RootError, Roots, images_of, services
 from ansible_collections.longshore.stack.plugins.module_utils._status import closed_apps
 
 ARGUMENTS = {
@@ -95,6 +101,7 @@ def main():
     except (RootError, OSError) as error:
         module.fail_json(msg=str(error))
     found = {"closed": closed_apps(params["data_root"]), "used": roots.used(), "served": roots.served(), "images": images_of(Engine(), params["root"])}
+    found["services"] = sorted(services(params["root"]))
     module.exit_json(changed=bool(new), **found, diff={"prepared": "".join(f"marked {path}\n" for path in new)})
 
 

@@ -9,11 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
@@ -354,3 +357,25 @@ class FakeHAProxy:
 @pytest.fixture
 def haproxy():
     return FakeHAProxy("shop-web")
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Writes <name>.pem and <name>.key: signed by another of this fixture's names or by itself, followed by the rest of its chain."""
+    made = {}
+
+    def make(name: str, names=(), issuer: str = "", days: int = 30, since: int = -1) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+        signer, above = made[issuer] if issuer else (key, [])
+        builder = x509.CertificateBuilder(above[0].subject if above else subject, subject, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now + timedelta(since)).not_valid_after(now + timedelta(days))
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
+        chain = [builder.sign(signer, hashes.SHA256()), *above]
+        made[name] = (key, chain)
+        pem = serialization.Encoding.PEM
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
+        (tmp_path / f"{name}.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+    return make

@@ -61,20 +61,26 @@ def test_a_process_that_a_live_release_still_has_keeps_its_opening():
 
 
 @pytest.mark.parametrize(
-    ("tls", "proxy", "ports"),
+    ("variables", "ports"),
     [
-        ("acme", "caddy", {"tcp/80", "tcp/443", "udp/443"}),
-        ("internal", "nginx", {"tcp/80", "tcp/443"}),
-        ("off", "caddy", {"tcp/80"}),
+        ({"stack_tls": "acme", "caddy_http3": True}, {"tcp/80", "tcp/443", "udp/443"}),
+        ({"stack_tls": "internal"}, {"tcp/80", "tcp/443"}),
+        ({"stack_tls": "files", "stack_proxy": "nginx", "caddy_http3": True}, {"tcp/80", "tcp/443"}),
+        ({"stack_tls": "off", "caddy_http3": True}, {"tcp/80"}),
     ],
 )
-def test_a_proxy_is_open_for_everybody(tls, proxy, ports):
-    assert opened("edge1", stack_tls=tls, stack_proxy=proxy) == dict.fromkeys(ports)
+def test_a_proxy_is_open_for_everybody(variables, ports):
+    assert opened("edge1", **variables) == dict.fromkeys(ports)
+
+
+def test_the_console_of_a_service_is_open_for_the_proxies_that_lead_to_it():
+    assert "tcp/9001" not in opened("db1")
+    assert set(opened("db1", stack_routes=[{"host": "c.test", "service": "minio"}])["tcp/9001"]) == set(opened("app1")["tcp/20001"])
 
 
 def test_on_one_host_for_everything_only_the_edge_is_open():
     groups = {group: ["box"] for group in ("all", "postgres", "minio", "app", "proxy")}
-    assert [one.why for one in openings(view("box", groups))] == ["SSH", "the edge", "the edge", "the edge"]
+    assert [one.why for one in openings(view("box", groups))] == ["SSH", "the edge", "the edge"]
 
 
 def test_a_host_in_no_group_is_open_for_ssh_alone():

@@ -244,34 +244,45 @@ def routed(*routes, **process):
     return [{"name": "a", "processes": [{"name": "web", "port": 8000, "routes": list(routes), **process}]}]
 
 
-def test_the_most_specific_path_of_a_host_comes_first():
-    apps = routed({"host": "b.test"}, {"host": "a.test", "path": "/"}, {"host": "a.test", "path": "/api/v1"}, {"host": "a.test", "path": "/api"})
-    assert [(route["host"], route["path"]) for route in _wiring.routes(view(stack_apps=apps))] == [
-        ("a.test", "/api/v1"),
-        ("a.test", "/api"),
-        ("a.test", "/"),
-        ("b.test", "/"),
-    ]
-
-
-def test_a_route_leads_to_the_switch_at_the_port_of_its_process():
-    (route,), (backend,) = _wiring.routes(view()), _wiring.backends(view())
-    facts = {"host": "app.test", "path": "/", "app": "my-shop", "process": "web", "health": "/health"}
-    assert route == {**facts, "upstreams": [f"switch:{backend['switch_port']}"]}
+def test_the_switch_knows_a_process_by_name_and_port():
+    (backend,) = _wiring.backends(view())
     assert backend == {**backend, "name": "my-shop-web", "port": 8000, "health": "/health", "host": "app.test", "places": 8}
 
 
-def test_a_proxy_reaches_the_switch_beside_it_by_name_and_the_others_by_their_address():
+def test_the_switch_publishes_its_ports_where_a_proxy_is_on_another_host():
     hostvars = {"web1": {"stack_address": "10.0.0.1"}, "web2": {"stack_address": "10.0.0.2"}}
     port = _wiring.backends(view())[0]["switch_port"]
-    assert _wiring.routes(view("web1", APART, hostvars))[0]["upstreams"] == [f"switch:{port}", f"10.0.0.2:{port}"]
     assert _wiring.switch_published(view("web1", APART, hostvars)) == []
     assert _wiring.switch_published(view("web2", APART, hostvars)) == [f"10.0.0.2:{port}:{port}"]
 
 
-def test_the_edge_asks_a_singleton_only_where_it_runs():
-    apps = routed({"host": "a.test"}, singleton=True)
-    assert len(_wiring.routes(view("web1", APART, stack_apps=apps))[0]["upstreams"]) == 1
+@pytest.mark.parametrize(
+    ("route", "service", "ports"),
+    [
+        ({"service": "rabbitmq"}, "rabbitmq", ["10.0.0.5:5672:5672", "10.0.0.5:15672:15672"]),
+        ({"service": "minio"}, "minio", ["10.0.0.5:9000:9000", "10.0.0.5:9001:9001"]),
+        ({"service": "s3"}, "minio", ["10.0.0.5:9000:9000"]),
+        ({"service": "s3"}, "rabbitmq", ["10.0.0.5:5672:5672"]),
+        ({"redirect": "https://a.test"}, "rabbitmq", ["10.0.0.5:5672:5672"]),
+    ],
+)
+def test_a_console_is_published_only_for_a_proxy_on_another_host_that_has_a_route_to_it(route, service, ports):
+    hostvars = {"db1": {"stack_address": "10.0.0.5"}}
+    routed_view = view("db1", APART, hostvars, stack_routes=[{"host": "c.test", **route}])
+    assert _wiring.published(routed_view, service) == ports
+    alone = {group: ["db1"] for group in APART}
+    assert _wiring.published(view("db1", alone, hostvars, stack_routes=[{"host": "c.test", **route}]), service) == []
+
+
+def test_s3_that_no_application_uses_is_published_for_the_edge_alone():
+    routed_view = view("db1", APART, stack_apps=[], stack_routes=[{"host": "s3.test", "service": "s3"}])
+    assert _wiring.consumers(routed_view, "minio") == ["web1"]
+    assert _wiring.consumers(view("db1", APART, stack_apps=[]), "minio") == []
+
+
+def test_a_guarded_route_may_answer_that_it_is():
+    apps = routed({"host": "a.test", "allow": ["10.0.0.0/8"], "basic_auth": [{"user": "x", "password": "y"}]}, health={"path": "/health"})
+    assert _wiring.probes(view(stack_apps=apps))[0]["status"] == [200, 401, 403]
 
 
 def test_the_port_at_the_switch_depends_on_the_names_alone_and_can_be_given():

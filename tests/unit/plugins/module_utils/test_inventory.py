@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Host, Report, show, text_report
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import Certificate, Files, Host, Report, show, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import OWN_SETTINGS
 from ansible_collections.longshore.stack.plugins.module_utils._specs import defaults, load_roles
@@ -71,6 +71,11 @@ def app(**changes: Any) -> dict[str, Any]:
 
 def web(**changes: Any) -> dict[str, Any]:
     return app(processes=[{**copy.deepcopy(WEB), **changes}])
+
+
+def certified(names: list[str], problems: tuple[str, ...] | list[str] = ()) -> Files:
+    """Files of the controller, each certificate of which is for these names."""
+    return Files(certificate=lambda certificate, key: Certificate(tuple(names), tuple(problems)))
 
 
 # What differs from the right inventory, then the variable and the words of the one error.
@@ -164,6 +169,188 @@ MEANING = {
         {"apps": [app(hooks=[{"stage": "live", "tasks": "nowhere.yml"}])], "files": Files(lambda path: False, lambda path: False)},
         "stack_apps[shop].hooks[0].tasks",
         "is not on the controller",
+    ),
+    "route to nothing": (
+        {
+            "variables": {
+                "stack_routes": [
+                    {
+                        "host": "r.mycompany.net",
+                    }
+                ]
+            }
+        },
+        "stack_routes[0]",
+        "leads to nothing",
+    ),
+    "route to two things": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "redirect": "https://x.mycompany.net", "upstream": "http://x.mycompany.net"}]}},
+        "stack_routes[0]",
+        "leads to several things: redirect, upstream",
+    ),
+    "route of the stack twice": (
+        {"variables": {"stack_routes": [{"host": "app.shop.mycompany.net", "redirect": "https://x.mycompany.net"}]}},
+        "stack_routes[0]",
+        "leads to shop-web already",
+    ),
+    "route with an escaped path": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "path": "/a%2fb"}])]},
+        "stack_apps[shop].processes[web].routes[0].path",
+        "is not a plain path",
+    ),
+    "route with a crooked path": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "path": "/a/../b"}])]},
+        "stack_apps[shop].processes[web].routes[0].path",
+        "is not a plain path",
+    ),
+    "route with braces": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "path": "/{x}"}])]},
+        "stack_apps[shop].processes[web].routes[0].path",
+        "is not a plain path",
+    ),
+    "route for a network with bits beyond the mask": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "allow": ["10.0.0.1/8"]}])]},
+        "stack_apps[shop].processes[web].routes[0].allow[0]",
+        "is not a network",
+    ),
+    "user with a colon": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "basic_auth": [{"user": "a:b", "password": GOOD_PASSWORD}]}])]},
+        "stack_apps[shop].processes[web].routes[0].basic_auth[0].user",
+        "is not a name of a user",
+    ),
+    "user twice": (
+        {
+            "apps": [
+                web(
+                    routes=[
+                        {"host": "app.shop.mycompany.net", "basic_auth": [{"user": "a", "password": GOOD_PASSWORD}, {"user": "a", "password": OTHER_PASSWORD}]}
+                    ]
+                )
+            ]
+        },
+        "stack_apps[shop].processes[web].routes[0].basic_auth[1].user",
+        "is there twice",
+    ),
+    "weak password of a route": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "basic_auth": [{"user": "a", "password": "admin"}]}])]},
+        "stack_apps[shop].processes[web].routes[0].basic_auth[0].password",
+        "is a well-known password",
+    ),
+    "password beyond bcrypt": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "basic_auth": [{"user": "a", "password": GOOD_PASSWORD * 4}]}])]},
+        "stack_apps[shop].processes[web].routes[0].basic_auth[0].password",
+        "is too long",
+    ),
+    "body of words": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "max_body": "huge"}])]},
+        "stack_apps[shop].processes[web].routes[0].max_body",
+        "is not a memory size",
+    ),
+    "time-out of a day": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "timeout": 86400}])]},
+        "stack_apps[shop].processes[web].routes[0].timeout",
+        "is out of range",
+    ),
+    "sticky among replicas": (
+        {"apps": [web(replicas=2, routes=[{"host": "app.shop.mycompany.net", "sticky": True}])]},
+        "stack_apps[shop].processes[web].routes[0].sticky",
+        "the switch spreads requests",
+    ),
+    "header with a quote": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "security": {"frame": 'a"b'}}])]},
+        "stack_apps[shop].processes[web].routes[0].security.frame",
+        "is not a plain value",
+    ),
+    "what the proxy cannot": (
+        {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 5}}])]},
+        "stack_apps[shop].processes[web].routes[0].rate_limit",
+        "caddy cannot serve the option rate_limit of the route app.shop.mycompany.net/: its standard build has no rate limit",
+    ),
+    "ACME where the proxy has it not": ({"variables": {"stack_proxy": "nginx"}}, "stack_tls", "nginx has it not: it gets no certificates by itself"),
+    "limit that nginx cannot count": (
+        {
+            "variables": {"stack_proxy": "nginx", "stack_tls": "off"},
+            "apps": [web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 10, "seconds": 7}}])],
+        },
+        "stack_apps[shop].processes[web].routes[0].rate_limit",
+        "is no whole number of requests in a minute",
+    ),
+    "console for everybody": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "service": "rabbitmq"}]}},
+        "stack_routes[0]",
+        "shows the console of rabbitmq to everybody",
+    ),
+    "console below a path": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "service": "minio", "allow": ["10.0.0.0/8"], "path": "/minio"}]}},
+        "stack_routes[0].path",
+        "is at the root of a host name",
+    ),
+    "static files of the system": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "/srv/../etc"}}]}},
+        "stack_routes[0].static.folder",
+        "is not an absolute path",
+    ),
+    "static files with the secrets": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "/etc/longshore/secrets/shop/x"}}]}},
+        "stack_routes[0].static.folder",
+        "would show what the stack keeps",
+    ),
+    "fallback without a slash": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "/srv/site", "fallback": "index.html"}}]}},
+        "stack_routes[0].static.fallback",
+        "is not a plain path",
+    ),
+    "old files for ever": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "/srv/site", "max_age": 99999999}}]}},
+        "stack_routes[0].static.max_age",
+        "is out of range",
+    ),
+    "static files that wait": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "/srv/site"}, "timeout": 5}]}},
+        "stack_routes[0].timeout",
+        "means nothing for the route",
+    ),
+    "redirect to a name": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "redirect": "x.mycompany.net"}]}},
+        "stack_routes[0].redirect",
+        "is not a plain URL",
+    ),
+    "redirect with a placeholder": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "redirect": "https://x.mycompany.net/{y}"}]}},
+        "stack_routes[0].redirect",
+        "is not a plain URL",
+    ),
+    "redirect with a query": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "redirect": "https://x.mycompany.net/?a=b"}]}},
+        "stack_routes[0].redirect",
+        "has a query",
+    ),
+    "upstream with a path": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "upstream": "http://x.mycompany.net/y"}]}},
+        "stack_routes[0].upstream",
+        "has a path",
+    ),
+    "upstream of another kind": (
+        {"variables": {"stack_routes": [{"host": "r.mycompany.net", "upstream": "ftp://x.mycompany.net"}]}},
+        "stack_routes[0].upstream",
+        "is not a plain URL",
+    ),
+    "trusted everybody": ({"variables": {"stack_trusted_proxies": ["everybody"]}}, "stack_trusted_proxies[0]", "is not a network"),
+    "global options that the collection writes": (
+        {"variables": {"caddy_config": "servers { trusted_proxies static 10.0.0.0/8 }"}},
+        "caddy_config",
+        "has variables of its own: stack_trusted_proxies",
+    ),
+    "files without files": ({"variables": {"stack_tls": "files"}}, "stack_tls_files", "is required by stack_tls: files"),
+    "certificate that has expired": (
+        {"variables": {"stack_tls": "files", "stack_tls_files": [{"certificate": "a", "key": "b"}]}, "files": certified(["*.shop.mycompany.net"], ["expired"])},
+        "stack_tls_files[0]",
+        "expired",
+    ),
+    "certificate for another host": (
+        {"variables": {"stack_tls": "files", "stack_tls_files": [{"certificate": "a", "key": "b"}]}, "files": certified(["*.mycompany.net"])},
+        "stack_apps[shop].processes[web].routes[0].host",
+        "no certificate of stack_tls_files is for it",
     ),
     "nothing to go back to": ({"apps": [app(deploy={"keep": 1})]}, "stack_apps[shop].deploy.keep", "is out of range"),
     "version and release": ({"variables": {"app_version": "1.2.3", "app_release": "1.2.2-0a1b2c3d"}}, "app_release", "together with app_version"),
@@ -649,7 +836,7 @@ def test_what_is_said_to_write_in_place_of_a_placeholder_is_accepted():
 def test_the_report_has_variable_value_allowed_and_example_of_each_error():
     text = text_report(problems_of(variables={"stack_tls": "letsencrypt"}))
     assert "1. stack_tls: is not one of the choices (value: 'letsencrypt')" in text
-    assert "allowed: internal, acme, off; example: stack_tls: acme; at: box" in text
+    assert "allowed: internal, acme, files, off; example: stack_tls: acme; at: box" in text
 
 
 @pytest.mark.parametrize(
@@ -680,3 +867,40 @@ def test_any_shape_of_the_applications_gives_errors_and_never_a_traceback(broken
 def test_a_wrong_type_does_not_bring_errors_that_follow_from_it():
     problems = problems_of(variables={"stack_image_source": "docker", "stack_tls": "none", "stack_apps": "shop"})
     assert sorted(problem.name for problem in problems) == ["stack_apps", "stack_image_source", "stack_tls"]
+
+
+RIGHT_ROUTES = [
+    {"host": "www.mycompany.net", "redirect": "https://mycompany.net", "redirect_code": 301},
+    {"host": "site.mycompany.net", "static": {"folder": "/srv/site", "fallback": "/index.html", "immutable": ["/assets/*"]}, "max_body": ""},
+    {"host": "old.mycompany.net", "upstream": "https://10.0.0.9:8443", "timeout": 60, "max_body": "10M"},
+    {"host": "q.mycompany.net", "service": "rabbitmq", "allow": ["10.0.0.0/8", "203.0.113.7"]},
+    {"host": "s3.mycompany.net", "service": "s3", "compress": False},
+    {"host": "app.shop.mycompany.net", "path": "/ops", "upstream": "http://10.0.0.9", "basic_auth": [{"user": "ops", "password": GOOD_PASSWORD}]},
+]
+
+
+def test_routes_of_every_kind_are_right():
+    assert problems_of(variables={"stack_routes": RIGHT_ROUTES}) == []
+
+
+def test_what_one_proxy_cannot_another_can():
+    limited = web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 10, "seconds": 60, "burst": 5}}])
+    assert problems_of(variables={"stack_proxy": "nginx", "stack_tls": "off"}, apps=[limited]) == []
+    (problem,) = problems_of(apps=[limited])
+    assert "stack_proxy: nginx" in problem.allowed
+
+
+def test_the_variables_of_a_proxy_that_is_not_chosen_ask_for_nothing():
+    given = {"caddy_image_source": "archive", "nginx_image_source": "archive", "stack_proxy": "nginx", "stack_tls": "off"}
+    assert [problem.name for problem in problems_of(variables=given)] == ["nginx_image_archive"]
+
+
+def test_a_certificate_for_every_host_is_right():
+    files = certified(["*.mycompany.net", "*.shop.mycompany.net"])
+    given = {"stack_tls": "files", "stack_tls_files": [{"certificate": "a", "key": "b"}], "stack_routes": RIGHT_ROUTES}
+    assert problems_of(variables=given, files=files) == []
+
+
+def test_routes_that_hosts_read_in_two_ways_are_refused():
+    (problem,) = problems_of(hosts=TWO_HOSTS, host_variables={"web": {"stack_routes": RIGHT_ROUTES[:1]}})
+    assert (problem.name, problem.says) == ("stack_routes", "differs between data and web")

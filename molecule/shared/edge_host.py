@@ -1,0 +1,27 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The edge of a test host, as the suite asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge_client import Edge
+
+
+def edge_on(host, role: str, authority: str, config: str, reload: str, loses: float = 0) -> Iterator[Edge]:
+    """authority: file of this machine. config: the proxy's file on the host, in which another target of a redirect is a change. reload: in its container."""
+    page = f"/var/lib/molecule/{role}/maintenance/shop.html"
+
+    def change(number: int | str) -> None:
+        host.check_output(f"sed -i 's#app.shop.test/new[0-9]*#app.shop.test/new{number}#' /opt/molecule/{role}/config/{config}")
+        host.check_output("docker exec %s sh -c %s", f"molecule-{role}-{role}-1", reload)
+
+    def maintenance(text: str) -> None:
+        if text:
+            host.check_output("printf %%s %s > %s", text, page)
+        else:
+            host.check_output("rm %s", page)
+
+    yield Edge(host.check_output("hostname -I").split()[0], 80, 443, authority, change, maintenance, loses)
+    change("")

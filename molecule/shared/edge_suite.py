@@ -1,0 +1,310 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every proxy of the edge does alike. A scenario takes these tests over and brings the fixture `edge`; its inventory is in edge_vars."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import ssl
+import time
+
+import pytest
+from edge_client import APP, DOMAIN, Answer, Edge, Load, WebSocket, read_all
+
+GUARDED = f"guarded.{DOMAIN}"
+SITE = f"site.{DOMAIN}"
+PASSWORD = "canary-of-the-edge"
+
+
+def login(password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"ops:{password}".encode()).decode()}
+
+
+# -- where a request goes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "process"), [("/", "web"), ("/hello?a=1", "web"), ("/docs", "docs"), ("/docs/start", "docs"), ("/docsy", "web"), ("/a%20b/c%2Fd", "web")]
+)
+def test_host_and_path_lead_to_their_process_which_sees_them_as_they_were_asked(edge: Edge, path, process):
+    assert edge.ask(path).text == f"{process} {path}"
+
+
+def test_http_leads_to_https_and_nowhere_else(edge: Edge):
+    answer = edge.ask("/x?y=1", secure=False)
+    port = "" if edge.https_port == 443 else f":{edge.https_port}"
+    assert (answer.status, answer.headers["location"]) == (308, f"https://{APP}{port}/x?y=1")
+
+
+def test_a_redirect_keeps_path_and_query_unless_it_has_a_path_of_its_own(edge: Edge):
+    answers = [edge.ask("/a?b=1", f"www.{DOMAIN}"), edge.ask("/a?b=1", f"old.{DOMAIN}")]
+    assert [(answer.status, answer.headers["location"]) for answer in answers] == [(308, f"https://{APP}/a?b=1"), (301, f"https://{APP}/new")]
+
+
+def test_a_plain_upstream_is_asked_by_the_name_that_the_client_asked_for(edge: Edge):
+    found = edge.ask("/headers", f"plain.{DOMAIN}").json
+    assert (found["process"], found["headers"]["host"]) == ("plain", f"plain.{DOMAIN}")
+
+
+def test_an_unknown_name_gets_no_certificate_and_no_answer_of_another_site(edge: Edge):
+    with pytest.raises(ssl.SSLError):
+        edge.connect(f"unknown.{DOMAIN}")
+    for name in (f"unknown.{DOMAIN}", "", GUARDED):
+        # The name of the connection is not that of the request.
+        head = f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+        answer = edge.raw(head.encode())[0]
+        assert answer.status in (400, 404, 421) and b"web" not in answer.body, (name, answer)
+    answer = edge.ask("/", f"unknown.{DOMAIN}", secure=False)
+    assert answer.status in (404, 421) and b"web" not in answer.body
+
+
+def test_a_site_without_a_route_for_the_path_answers_404(edge: Edge):
+    assert edge.ask("/elsewhere", f"part.{DOMAIN}").status == 404
+
+
+# -- who may ask -------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_networks_of_a_route_may_ask_whatever_a_client_claims(edge: Edge):
+    claims = {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "Forwarded": "for=203.0.113.7"}
+    assert [edge.ask("/closed", GUARDED, headers=headers).status for headers in ({}, claims)] == [403, 403]
+    assert edge.ask("/open", GUARDED).text == "docs /open"
+
+
+def test_only_who_knows_the_password_may_ask(edge: Edge):
+    assert [edge.ask("/login", GUARDED, headers=headers).status for headers in ({}, login("wrong"))] == [401, 401]
+    assert "basic" in edge.ask("/login", GUARDED).headers["www-authenticate"].lower()
+    assert edge.ask("/login/x", GUARDED, headers=login(PASSWORD)).text == "docs /login/x"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//login", "/./login", "/x/../login", "/x/..%2flogin", "/%6cogin", "/login%2f..%2flogin", "/login/", "/x%2f..%2f..%2flogin"],
+)
+def test_no_other_spelling_of_a_path_gets_past_its_guard(edge: Edge, path):
+    """The whole host is the process docs, and what is behind reads a path in its own way: it must not be handed the guarded path."""
+    answer = edge.ask(path, GUARDED)
+    assert answer.status in (301, 307, 308, 400, 401, 403, 404), answer
+
+
+def test_an_absolute_address_and_another_host_are_not_mixed(edge: Edge):
+    head = f"GET https://{GUARDED}/login HTTP/1.1\r\nHost: {APP}\r\nConnection: close\r\n\r\n"
+    answers = edge.raw(head.encode())
+    assert answers[0].status in (400, 401, 404, 421), answers
+
+
+def test_what_a_client_says_about_itself_is_not_believed(edge: Edge):
+    claims = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "ftp", "X-Forwarded-Host": "evil.test"}
+    found = edge.ask("/headers", headers=claims).json["headers"]
+    assert "203.0.113.7" not in found["x-forwarded-for"]
+    assert (found["x-forwarded-proto"], found.get("x-forwarded-host", APP)) == ("https", APP)
+    assert found["host"] == APP
+
+
+# -- what is sent and what comes back ----------------------------------------------------------------------------------------
+
+
+def test_security_headers_are_there_unless_the_application_says_otherwise(edge: Edge):
+    plain, own, off = edge.ask("/").headers, edge.ask("/own").headers, edge.ask("/", f"plain.{DOMAIN}").headers
+    names = ("strict-transport-security", "x-content-type-options", "x-frame-options", "referrer-policy")
+    assert [plain.get(name) for name in names] == ["max-age=31536000", "nosniff", "SAMEORIGIN", "strict-origin-when-cross-origin"]
+    assert (own["x-frame-options"], own["referrer-policy"]) == ("DENY", "no-referrer")
+    assert [off.get(name) for name in names] == [None, "nosniff", None, "strict-origin-when-cross-origin"]
+
+
+def test_the_edge_does_not_say_what_it_is(edge: Edge):
+    said = [edge.ask("/").headers.get("server", ""), edge.ask("/", f"unknown.{DOMAIN}", secure=False).headers.get("server", "")]
+    assert not any(re.search(r"\d|caddy|traefik", one, re.IGNORECASE) for one in said), said
+
+
+def test_an_answer_is_compressed_for_who_wants_it_unless_the_route_says_otherwise(edge: Edge):
+    wants = {"Accept-Encoding": "gzip"}
+    assert edge.ask("/long", headers=wants).headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in edge.ask("/long").headers
+    assert "content-encoding" not in edge.ask("/long", f"plain.{DOMAIN}", headers=wants).headers
+
+
+def test_a_body_that_is_too_large_is_refused_and_one_at_the_limit_is_not(edge: Edge):
+    assert edge.ask("/upload", f"plain.{DOMAIN}", "POST", body=b"x" * 1048576).json["length"] == 1048576
+    assert edge.ask("/upload", f"plain.{DOMAIN}", "POST", body=b"x" * 1048577).status == 413
+
+
+def test_a_hundred_megabytes_arrive_unchanged_and_are_not_held_back(edge: Edge):
+    part, count, digest = os.urandom(1048576), 100, hashlib.sha256()
+    with edge.connect(timeout=120) as connection:
+        connection.sendall(f"POST /upload HTTP/1.1\r\nHost: {APP}\r\nContent-Length: {len(part) * count}\r\nConnection: close\r\n\r\n".encode())
+        for _number in range(count):
+            connection.sendall(part)
+            digest.update(part)
+        answer = read_all(connection)[-1]
+    assert answer.json == {"process": "web", "length": len(part) * count, "sha256": digest.hexdigest()}
+
+
+def test_an_answer_that_does_not_begin_in_time_is_504(edge: Edge):
+    begin = time.monotonic()
+    assert edge.ask("/slow?seconds=10", f"plain.{DOMAIN}").status == 504
+    assert time.monotonic() - begin < 8
+    assert edge.ask("/slow?seconds=4").text == "web /slow?seconds=4"
+
+
+def test_an_event_is_seen_when_it_happens(edge: Edge):
+    begin = time.monotonic()
+    with edge.connect() as connection:
+        connection.sendall(f"GET /events?count=3 HTTP/1.1\r\nHost: {APP}\r\nAccept-Encoding: gzip\r\nAccept: text/event-stream\r\n\r\n".encode())
+        data = b""
+        while b"\r\n\r\n" not in data or not data.partition(b"\r\n\r\n")[2]:
+            data += connection.recv(4096)
+        first = time.monotonic() - begin
+    assert first < 1.5, data
+
+
+def test_a_websocket_talks_both_ways(edge: Edge):
+    socket = WebSocket(edge)
+    assert socket.head.split()[1] == b"101"
+    assert [socket.says("one"), socket.says("two")] == ["one", "two"]
+    socket.close()
+
+
+def test_http_2_is_spoken(edge: Edge):
+    assert edge.curl("/hello", "--http2", "-w", " %{http_version}") == "web /hello 2"
+
+
+def test_large_headers_pass_and_endless_ones_are_refused(edge: Edge):
+    assert edge.ask("/", headers={"Cookie": "a" * 16000}).text == "web /"
+    assert edge.ask("/", headers={f"X-{number}": "a" * 8000 for number in range(400)}).status in (0, 400, 413, 431)
+
+
+def test_a_client_that_takes_forever_to_ask_is_sent_away_and_a_slow_sender_is_not(edge: Edge):
+    with edge.connect() as lazy, edge.connect() as slow:
+        lazy.sendall(b"GET / HTTP/1.1\r\n")
+        slow.sendall(f"POST /upload HTTP/1.1\r\nHost: {APP}\r\nContent-Length: 20\r\nConnection: close\r\n\r\n".encode())
+        begin = time.monotonic()
+        for _second in range(20):
+            slow.sendall(b"x")
+            time.sleep(1)
+        assert read_all(slow)[-1].json["length"] == 20
+        lazy.settimeout(15)
+        lazy.sendall(b"")
+        assert read_all(lazy) == [] or read_all(lazy)[0].status in (400, 408)
+        assert time.monotonic() - begin < 35
+
+
+def test_request_and_answer_share_an_id_that_the_edge_made(edge: Edge):
+    answer = edge.ask("/docs/headers", headers={"X-Request-Id": "mine"})
+    assert answer.headers["x-request-id"] == answer.json["headers"]["x-request-id"]
+    assert len(answer.headers["x-request-id"]) >= 16
+    assert answer.headers["x-request-id"] != edge.ask("/docs/headers").headers["x-request-id"]
+
+
+# -- what no decent client sends ---------------------------------------------------------------------------------------------
+
+SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: app.shop.test\r\n\r\n"
+CHUNKED = f"1\r\nx\r\n0\r\n\r\n{SMUGGLED}"
+CRAFTED = {
+    "length and chunks": f"Content-Length: {len(CHUNKED)}\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED}",
+    "chunks and a short length": f"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{CHUNKED}",
+    "two codings": f"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{CHUNKED}",
+    "a coding that is none": f"Transfer-Encoding: xchunked\r\n\r\n{CHUNKED}",
+    "a coding with a space": f"Transfer-Encoding : chunked\r\n\r\n{CHUNKED}",
+    "two lengths": f"Content-Length: 0\r\nContent-Length: {len(SMUGGLED)}\r\n\r\n{SMUGGLED}",
+    "a list of lengths": f"Content-Length: 0, {len(SMUGGLED)}\r\n\r\n{SMUGGLED}",
+    "a length beyond all": f"Content-Length: 99999999999999999999\r\n\r\n{SMUGGLED}",
+    "a length below zero": f"Content-Length: -1\r\n\r\n{SMUGGLED}",
+    "a folded header": f"Content-Length: 0\r\nX-A: b\r\n Transfer-Encoding: chunked\r\n\r\n{SMUGGLED}",
+    "a bare line feed": f"Content-Length: 0\r\nX-A: b\nTransfer-Encoding: chunked\r\n\r\n{CHUNKED}",
+    "a bare carriage return": f"Content-Length: 0\r\nX-A: b\rTransfer-Encoding: chunked\r\n\r\n{CHUNKED}",
+    "a zero byte": f"Content-Length: 0\r\nX-A: b\0c\r\n\r\n{SMUGGLED}",
+}
+
+
+@pytest.mark.parametrize("crafted", CRAFTED.values(), ids=CRAFTED)
+def test_a_request_that_two_servers_could_read_in_two_ways_is_never_read_in_two_ways(edge: Edge, crafted):
+    """Either it is refused, or what is behind sees just those requests that the edge has answered."""
+    before = len(edge.seen())
+    answers = edge.raw(f"POST /crafted HTTP/1.1\r\nHost: {APP}\r\n{crafted}".encode("latin-1"), timeout=3)
+    seen = [line for line in edge.seen()[before:] if not line.endswith("/seen")]
+    assert len(seen) <= len([answer for answer in answers if answer.status == 200]), (answers, seen)
+    assert answers == [] or answers[0].status in (400, 411, 413, 414, 501) or seen[0].endswith("/crafted"), answers
+
+
+# -- files -------------------------------------------------------------------------------------------------------------------
+
+
+def test_static_files_have_their_fallback_and_their_age(edge: Edge):
+    def get(path: str) -> Answer:
+        return edge.ask(path, SITE)
+
+    assert (get("/").text, get("/some/page").text, get("/docs/").text) == ("<p>the start page</p>", "<p>the start page</p>", "<p>docs</p>")
+    assert get("/").headers["cache-control"] == "no-cache"
+    script = get("/assets/app.js")
+    assert (script.text, script.headers["cache-control"]) == ("run()", "public, max-age=31536000, immutable")
+    missing = get("/assets/missing.js")
+    assert missing.status == 404 and "immutable" not in missing.headers.get("cache-control", "")
+
+
+@pytest.mark.parametrize("path", ["/.git/config", "/../../etc/passwd", "/..%2f..%2fetc/passwd", "/assets/..%2f..%2f..%2fetc%2fpasswd", "/assets//etc/passwd"])
+def test_only_files_of_the_folder_are_served(edge: Edge, path):
+    answer = edge.ask(path, SITE)
+    assert b"root:" not in answer.body and b"secret" not in answer.body, answer
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_old_protocols_and_weak_ciphers_are_refused(edge: Edge):
+    def refused(setting) -> bool:
+        context = ssl.create_default_context(cafile=edge.authority)
+        setting(context)
+        try:
+            edge.connect(context=context).close()
+        except (ssl.SSLError, ConnectionResetError):
+            return True
+        return False
+
+    def old(context):
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def weak(context):
+        context.set_ciphers("AES128-SHA:AES256-SHA:AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def good(context):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    assert (refused(old), refused(weak), refused(good)) == (True, True, False)
+
+
+# -- operations --------------------------------------------------------------------------------------------------------------
+
+
+def test_under_maintenance_everybody_gets_the_page(edge: Edge):
+    edge.maintenance("<p>back soon</p>")
+    try:
+        for path in ("/hello", "/docs/start"):
+            answer = edge.ask(path, method="POST", body=b"x")
+            assert (answer.status, answer.headers["retry-after"], answer.text) == (503, "300", "<p>back soon</p>")
+        assert edge.ask("/", f"plain.{DOMAIN}").status == 200
+    finally:
+        edge.maintenance("")
+    assert edge.ask("/hello").text == "web /hello"
+
+
+def test_changes_of_routes_lose_no_request_and_no_websocket(edge: Edge):
+    socket = WebSocket(edge)
+    changes = int(os.environ.get("EDGE_CHANGES", "6"))
+
+    def change() -> None:
+        for number in range(1, changes + 1):
+            edge.change(number)
+
+    load = Load(edge).run(change)
+    print(f"{changes} changes: {load.fresh} requests on fresh connections, {load.lost_fresh} lost; {load.kept} on kept ones, {load.lost_kept} lost")
+    assert socket.says("still") == "still"
+    socket.close()
+    assert load.fresh and load.kept > 100
+    assert load.lost_kept * 10000 <= load.kept, load.reasons
+    assert load.lost_fresh <= changes * edge.loses, load.reasons

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 longshore contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: edge
+author:
+  - longshore contributors (@longshore)
+version_added: 0.1.0
+short_description: What the proxy of this host is given
+description:
+  - The routes of the inventory in the words of the proxy that it chooses, and what the proxy needs beside them.
+options:
+  _terms:
+    description:
+      - V(files) - the configuration of the proxy in C(stack_proxy), for the module P(longshore.stack.compose_project#module); passwords are in it as hashes.
+      - V(secrets) - the keys of given certificates, for the same module; needs O(uid).
+      - V(folders) - the folders of this host that the proxy serves files from.
+      - V(beside_services) - whether the proxy leads to a service on its own host, over the network of the services.
+    type: str
+    required: true
+  uid:
+    description: Numeric user that the proxy runs as.
+    type: int
+    default: 0
+"""
+
+EXAMPLES = r"""
+- name: Show what the proxy is told
+  ansible.builtin.debug:
+    msg: "{{ lookup('longshore.stack.edge', 'files') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The answer - a list, or whether something is so.
+  type: list
+"""
+
+from functools import partial
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.longshore.stack.plugins.module_utils import _edge_nginx, _routes
+from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import WiringError
+from ansible_collections.longshore.stack.plugins.plugin_utils.certificates import names_in
+from ansible_collections.longshore.stack.plugins.plugin_utils.controller_files import read_file
+from ansible_collections.longshore.stack.plugins.plugin_utils.passwords import bcrypt
+from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
+
+# By proxy: the text of each of its files.
+RENDERERS = {
+    "caddy": lambda edge, view: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")},
+    "nginx": lambda edge, view: _edge_nginx.files(edge, view.own("nginx_config", "") or ""),
+}
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        view = view_of(variables, self._templar.template)
+        answers = {
+            "files": lambda: self._files(view),
+            "secrets": lambda: self._secrets(view, self.get_option("uid")),
+            "folders": lambda: _routes.static_folders(view),
+            "beside_services": lambda: _routes.beside_services(view),
+        }
+        unknown = [term for term in terms if term not in answers]
+        if unknown:
+            raise AnsibleLookupError(f"edge: {unknown[0]!r} is unknown; allowed: {', '.join(answers)}")
+        try:
+            return [answers[term]() for term in terms]
+        except (WiringError, OSError, ValueError) as error:
+            raise AnsibleLookupError(f"edge: {error}") from error
+
+    def _files(self, view):
+        hashed, certificates = partial(self._hashed, view.own("stack_name", "")), self._given(view, "certificate")
+        edge = _routes.edge(view, hashed, [names_in(text) for text in certificates])
+        files = RENDERERS[view.own("stack_proxy", "caddy")](edge, view)
+        files |= {f"config/certificates/{number}.pem": text for number, text in enumerate(certificates)}
+        return [{"path": path, "content": content} for path, content in files.items()]
+
+    def _secrets(self, view, uid):
+        return [{"name": f"tls_{number}", "value": text, "uid": uid} for number, text in enumerate(self._given(view, "key"))]
+
+    def _given(self, view, kind):
+        """The texts of the files of stack_tls_files."""
+        entries = view.own("stack_tls_files", []) if view.own("stack_tls", "internal") == "files" else []
+        return [read_file(self._loader, entry[kind]).decode() for entry in entries]
+
+    @staticmethod
+    def _hashed(stack, password, purpose):
+        return bcrypt(password, f"{stack} {purpose}")

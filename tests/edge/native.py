@@ -1,0 +1,100 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A proxy of the edge as a plain process in a network of its own, with the configuration that its role would write: no host and no container."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from edge_client import Edge
+
+from ansible_collections.longshore.stack.plugins.module_utils import _routes
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
+from ansible_collections.longshore.stack.plugins.plugin_utils.passwords import bcrypt
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = yaml.safe_load((ROOT / "molecule/shared/edge_vars/all.yml").read_text(encoding="utf-8"))
+CLONE_NEWNET = 0x40000000
+
+
+def program(name: str) -> str:
+    """The proxy's program: the one beside this Python, else any other."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin")
+    if not found or os.geteuid():
+        pytest.skip(f"there is no {name} here" if not found else "a network of its own needs root")
+    return found
+
+
+def own_network() -> None:
+    """Moves this thread, and what it starts from now on, into a network with nothing but loopback, so that every port is free."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        raise PermissionError(ctypes.get_errno(), "a network of its own needs root")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # As the roles set it in the container.
+    Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text("1", encoding="ascii")
+
+
+def edge_of(number: int = 0, **variables) -> _routes.Edge:
+    """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route."""
+    shared = {**INVENTORY, **variables}
+    shared["stack_routes"] = [*shared["stack_routes"], {"host": f"n{number}.shop.test", "redirect": "https://app.shop.test"}]
+    view = View("box", {"proxy": ["box"], "app": ["box"]}, lambda _host, name, default=None: shared.get(name, default))
+    found = _routes.edge(view, bcrypt, variables.get("certificates", ()))
+    routes = tuple(dataclasses.replace(one, upstreams=tuple(at.replace("switch:", "127.0.0.1:") for at in one.upstreams)) for one in found.routes)
+    return dataclasses.replace(found, routes=routes)
+
+
+def role_variable(role: str, name: str) -> str:
+    return yaml.safe_load((ROOT / f"roles/{role}/vars/main.yml").read_text(encoding="utf-8"))[name]
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def speaks(edge: Edge) -> bool:
+    try:
+        return edge.ask("/").status == 200
+    except OSError:
+        return False
+
+
+class Program:
+    """A running proxy. log: what it said."""
+
+    def __init__(self, words: list[str], folder: Path, ready: Callable[[], bool], environment: dict[str, str] | None = None):
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder), **(environment or {})})
+        end = time.monotonic() + 30
+        while not ready():
+            assert self.process.poll() is None and time.monotonic() < end, self.log.read_text(encoding="utf-8")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(45)
+
+
+def certificate_of(folder: Path, number: int, names: tuple[str, ...]) -> Path:
+    """A certificate that signs itself, where a role would put it; its key beside it, as the secret `tls_<number>`."""
+    path, key = folder / f"{number}.pem", folder / f"tls_{number}"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=edge"]
+    names_of = "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
+    subprocess.run([*words, "-addext", names_of, "-keyout", str(key), "-out", str(path)], check=True, capture_output=True)
+    return path

