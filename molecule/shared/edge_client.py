@@ -75,11 +75,16 @@ class Edge:
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in given.items()) + "\r\n"
         return next(iter(self.raw(head.encode() + body, host.partition(":")[0], secure)), Answer(0))
 
-    def curl(self, path: str, *options: str, host: str = APP) -> str:
+    def curl(self, path: str, *options: str) -> str:
+        running = self.curl_many(path, *options)
+        output, errors = running.communicate()
+        assert running.returncode == 0, errors
+        return output
+
+    def curl_many(self, path: str, *options: str) -> subprocess.Popen[str]:
+        """Running curl; the path may stand for many."""
         words = ["curl", "-sS", "-m", "30", "--cacert", self.authority, "--connect-to", f"::{self.address}:{self.https_port}", *options]
-        done = subprocess.run([*words, f"https://{host}{path}"], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return subprocess.Popen([*words, f"https://{APP}{path}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def seen(self) -> list[str]:
         """What the processes were asked for."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from edge_client import Edge
@@ -23,5 +24,7 @@ def edge_on(host, role: str, authority: str, config: str, reload: str, loses: fl
         else:
             host.check_output("rm %s", page)
 
-    yield Edge(host.check_output("hostname -I").split()[0], 80, 443, authority, change, maintenance, loses)
+    # The address that leads out, not one of the engine's own networks.
+    address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
+    yield Edge(address, 80, 443, authority, change, maintenance, loses)
     change("")
