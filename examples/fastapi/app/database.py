@@ -19,9 +19,9 @@ def engine() -> Engine:
         settings().database_url,
         pool_size=5,
         max_overflow=5,
-        pool_timeout=5,
+        pool_timeout=10,
         pool_pre_ping=True,  # a connection that died with a restart of the database is replaced, not used
-        connect_args={"connect_timeout": 3},
+        connect_args={"connect_timeout": 10},  # a busy database lets a request wait, and not fail
     )
 
 
