@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from edge_client import Edge
 
 
-def edge_on(host, role: str, authority: str, config: str, reload: str, loses: float = 0) -> Iterator[Edge]:
+def edge_on(host, role: str, authority: str, config: str, reload: str, **loses: float) -> Iterator[Edge]:
     """authority: file of this machine. config: the proxy's file on the host, in which another target of a redirect is a change. reload: in its container."""
     page = f"/var/lib/molecule/{role}/maintenance/shop.html"
 
@@ -26,5 +26,5 @@ def edge_on(host, role: str, authority: str, config: str, reload: str, loses: fl
 
     # The address that leads out, not one of the engine's own networks.
     address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
-    yield Edge(address, 80, 443, authority, change, maintenance, loses)
+    yield Edge(address, 80, 443, authority, change, maintenance, **loses)
     change("")
