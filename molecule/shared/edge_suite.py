@@ -300,6 +300,8 @@ def test_changes_of_routes_lose_no_request_and_no_websocket(edge: Edge):
     def change() -> None:
         for number in range(1, changes + 1):
             edge.change(number)
+            time.sleep(0.5)
+        edge.change(0)
 
     load = Load(edge).run(change)
     print(f"{changes} changes: {load.fresh} requests on fresh connections, {load.lost_fresh} lost; {load.kept} on kept ones, {load.lost_kept} lost")
@@ -323,6 +325,7 @@ def test_changes_of_routes_lose_no_request_over_http_2(edge: Edge):
         output, errors = running.communicate(timeout=60)
         said += output.split("\n")[:-1]
         problems += errors.splitlines()
+    edge.change(0)
     lost = [one for one in said if one != "200 2"]
     print(f"{count} changes: {len(said)} requests over HTTP/2, {len(lost)} lost")
     assert len(said) >= 200 and len(lost) <= count * edge.loses_http2, (lost, problems)
