@@ -42,7 +42,8 @@ class Answer:
 
 @dataclass
 class Edge:
-    """address: of the proxy. authority: PEM file. change: gives the proxy another configuration, with 0 the first one. maintenance: puts a page up (or, without, down).
+    """address: of the proxy. authority: PEM file. change: gives the proxy another configuration, with 0 the first one.
+    maintenance: puts a page up (or, without, down).
 
     loses, loses_http2: fresh HTTP/1.1 connections, and requests of an HTTP/2 client, that each change may cost where a proxy cannot do better
     (see docs/edge.md).
