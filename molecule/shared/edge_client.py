@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -41,9 +42,11 @@ class Answer:
 
 @dataclass
 class Edge:
-    """address: of the proxy. authority: PEM file. change: gives the proxy another configuration. maintenance: puts a page up (or, without, down).
+    """address: of the proxy. authority: PEM file. change: gives the proxy another configuration, with 0 the first one.
+    maintenance: puts a page up (or, without, down).
 
-    loses: fresh HTTP/1.1 connections that each change may cost, for a proxy that cannot do better (see docs/edge.md).
+    loses, loses_http2: fresh HTTP/1.1 connections, and requests of an HTTP/2 client, that each change may cost where a proxy cannot do better
+    (see docs/edge.md).
     """
 
     address: str
@@ -53,6 +56,7 @@ class Edge:
     change: Callable[[int], None]
     maintenance: Callable[[str], None]
     loses: float = 0
+    loses_http2: float = 0
 
     def connect(self, name: str = APP, secure: bool = True, timeout: float = 30, context: ssl.SSLContext | None = None) -> socket.socket:
         plain = socket.create_connection((self.address, self.https_port if secure else self.http_port), timeout)
@@ -67,7 +71,9 @@ class Edge:
     def raw(self, request: bytes, name: str = APP, secure: bool = True, timeout: float = 30) -> list[Answer]:
         """All answers to whatever was sent."""
         with self.connect(name, secure, timeout) as connection:
-            connection.sendall(request)
+            # Who is sent away in the middle of what he says may still be answered.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
+                connection.sendall(request)
             return list(read_all(connection))
 
     def ask(self, path: str, host: str = APP, method: str = "GET", headers: dict[str, str] | None = None, body: bytes = b"", secure: bool = True) -> Answer:

@@ -52,7 +52,7 @@ def edge(tmp_path_factory):
             page.unlink()
 
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance)
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, loses_http2=0.5)
     running = Program([nginx, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"], folder, lambda: speaks(made))
     yield made
     running.stop()
