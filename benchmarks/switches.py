@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 
+# pylint: disable-next=unused-import  # it says where the next ones are
 import bench_support  # noqa: F401  # where the next ones are
 from journey_images import make_images
 from journey_switches import NAME, Haproxy, Stage, docker, image, turned

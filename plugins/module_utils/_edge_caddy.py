@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, Route, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, Route, Static, inside
 
 # The edge does not say what it is.
 QUIET = ("header -Server",)
@@ -102,12 +102,10 @@ def _closed(edge: Edge, route: Route, number: str) -> list[str]:
 def _ends(route: Route, number: str) -> list[str]:
     if route.redirect:
         return [f"redir {_q(route.redirect + ('{uri}' if route.keeps_path else ''))} {route.redirect_code}"]
-    return _files(route, number) if route.static else _proxy(route)
+    return _files(route, route.static, number) if route.static else _proxy(route)
 
 
-def _files(route: Route, number: str) -> list[str]:
-    static = route.static
-    assert static is not None
+def _files(route: Route, static: Static, number: str) -> list[str]:
     lines = [f"root * {_q(inside(static.folder))}", *([f"uri strip_prefix {_q(route.path)}"] if route.path != "/" else [])]
     forever = [f"path {' '.join(_q(path) for path in static.immutable)}"] if static.immutable else []
     if static.fallback:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, RateLimit, Route, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, RateLimit, Route, Static, inside
 
 FOLDER = "/etc/edge"
 MAINTENANCE = "/.longshore-maintenance"
@@ -197,7 +197,7 @@ def _locations(edge: Edge, route: Route, number: int) -> list[str]:
         # `return` comes before any guard, and what is guarded must not be told.
         moved = _block(f"location @moved_{number}", [*_given(edge, route), f"return {route.redirect_code} {target};"])
         return [*_block(_place(path), [*common, f"try_files /.longshore-none @moved_{number};"]), *moved]
-    return _files(route, path, common) if route.static else _block(_place(path), [*common, *_proxy(route, number)])
+    return _files(route.static, path, common) if route.static else _block(_place(path), [*common, *_proxy(route, number)])
 
 
 def _place(path: str) -> str:
@@ -238,9 +238,7 @@ def _proxy(route: Route, number: int) -> list[str]:
     return [*lines, f"proxy_read_timeout {route.timeout or 3600}s;", "proxy_send_timeout 3600s;"]
 
 
-def _files(route: Route, path: str, common: list[str]) -> list[str]:
-    static = route.static
-    assert static is not None
+def _files(static: Static, path: str, common: list[str]) -> list[str]:
     root = [*common, f"root {inside(static.folder)};", *([f'rewrite "^{path}(/.*)?$" $1 break;'] if path else [])]
     age = f"public, max-age={static.max_age}" if static.max_age else "no-cache"
     forever = ['add_header Cache-Control "public, max-age=31536000, immutable";', "try_files $uri =404;"]

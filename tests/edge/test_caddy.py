@@ -1,5 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# pylint: disable=wildcard-import,unused-wildcard-import  # the suite of all proxies is one file
 from __future__ import annotations
 
 import os
