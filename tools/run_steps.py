@@ -87,11 +87,11 @@ def steps() -> list[Step]:
         Step("images", "LONGSHORE_BUILD_IMAGES=1 python -m pytest tests/images", 45, fast=False, after="prepare"),
         *core_steps("sanity", 20, False),
         *(
-            replace(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 40, "journeys"), soak=name in IN_SOAK)
+            replace(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 50, "journeys"), soak=name in IN_SOAK)
             for name in journeys()
         ),
         engine_step("machine", "python -m pytest -s tests/machine", 40),
-        *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 30, f"host {name}") for name in scenarios()),
+        *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 45, f"host {name}") for name in scenarios()),
         *(
             engine_step(f"molecule-{core}:{name}", f"tools/with-core {core} molecule test -s {name}", 20, f"host {name}", f"core {core}")
             for name in WITH_BOTH_CORES
