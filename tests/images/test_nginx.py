@@ -26,7 +26,8 @@ def folder(images):
 @pytest.fixture(scope="module")
 def edge(images, ref, folder):
     command = ("nginx", "-c", "/etc/edge/nginx.conf", "-g", "daemon off;")
-    container = images.run(ref, *command, user="101:101", options=("--volume", f"{folder}:/etc/edge:ro", "--tmpfs", "/tmp", "--tmpfs", "/var/cache/nginx:uid=101"))
+    places = ("--volume", f"{folder}:/etc/edge:ro", "--tmpfs", "/tmp", "--tmpfs", "/var/cache/nginx:uid=101")
+    container = images.run(ref, *command, user="101:101", options=places)
     assert until(lambda: http_status(f"http://{container.address}/") == 204), container.logs()
     return container
 
