@@ -15,6 +15,7 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.slices import run_
 # What a stage is called when it is done; the others are not worth a line.
 SAID = {
     "prepared": "prepared in {seconds:.1f} s",
+    "collected": "static files collected in {seconds:.1f} s",
     "started": "started in {seconds:.1f} s",
     "handed_over": "what must not run twice stopped elsewhere in {seconds:.1f} s",
     "taken_over": "took over what must not run twice in {seconds:.1f} s",

@@ -14,7 +14,7 @@ HISTORY = "history.jsonl"
 # The result of a run that made its release live and came to its end; one that did not come to it is `live, unfinished`.
 LIVE = "live"
 # As they follow each other; a line of the history has them by name.
-STAGES = ("prepare", "migrate", "start", "hand_over", "switch", "watch", "live", "retire")
+STAGES = ("prepare", "collect", "migrate", "start", "hand_over", "switch", "watch", "live", "retire")
 # For a look at all of it.
 ALL = 1_000_000
 

@@ -97,7 +97,7 @@ class Call:
         # Where unlock ended the lease and nobody has taken it since, going back is still this run's duty.
         alone = self.state in ("taken_back", "stood_by") and not self.leases.holder()
         # No slice ends while a command collects static files, on this host or on another one.
-        collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "started" else 0
+        collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "collected" else 0
         renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
         self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
 
@@ -190,6 +190,11 @@ class Call:
         result["stop_grace"] = max([0.0, *(member.grace for member in there), *map(_grace, self.definition["services"].values())])
         return {**result, "changed": outcome.changed or (self.check and not settled), "diff": [diff] if diff["before"] != diff["after"] else []}
 
+    def collected(self) -> dict[str, Any]:
+        self._name_image()
+        self._assets()
+        return {}
+
     def started(self) -> dict[str, Any]:
         part = self.params["part"]
         if part != "rest":
@@ -197,7 +202,6 @@ class Call:
                 self._name_image()
                 self.releases.settle()
                 self.releases.expected(_scale.numbers(self.definition), self.scale)
-                self._assets()
             if pending := self._shrunk():
                 return pending
         services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
@@ -465,6 +469,7 @@ def _shown(record: Mapping[str, Any]) -> str:
 STAGES: dict[str, tuple[Callable[[Call], dict[str, Any]], bool]] = {
     "leased": (Call.leased, False),
     "prepared": (Call.prepared, False),
+    "collected": (Call.collected, True),
     "started": (Call.started, True),
     "handed_over": (Call.handed_over, True),
     "taken_over": (Call.taken_over, True),

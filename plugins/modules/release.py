@@ -24,6 +24,7 @@ options:
     description:
       - V(leased) - the run has the lease of the application. Only on the host that keeps it.
       - V(prepared) - the release's directory is written, nothing is started; RV(settled) says whether anything is left to do.
+      - V(collected) - the static files of this release, and of those before it, are where its containers look for them.
       - V(started) - what an earlier run left is cleared away, then the processes that may overlap with others run and answer.
       - V(handed_over) - processes that must not run twice are stopped in every other release.
       - V(taken_over) - those of this release that run on this host are started.
@@ -45,6 +46,7 @@ options:
     choices:
       - leased
       - prepared
+      - collected
       - started
       - handed_over
       - taken_over

@@ -44,7 +44,7 @@ def begins(line: str, task: str) -> bool:
 
 
 # What they begin with, and what has nothing to do in them.
-IDLE = ("Refuse", "Go back", "Keep the lease", "Run the tasks of the hook", "Remember")
+IDLE = ("Refuse", "Go back", "Keep the lease", "Run the tasks of the hook", "Remember", "Collect")
 VERBS = {
     "deploy": ("image.yml", ("Have the base", "Start the rest", *IDLE)),
     "rollback": ("recall.yml", ("Say what", "Have again", "Migrate", *IDLE)),

@@ -77,7 +77,7 @@ class Site:
         self.docker.now += LONG
         self.take_lease(f"run-{self.docker.now}")
         answers = {}
-        for state in ("prepared", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "recorded"):
+        for state in ("prepared", "collected", "started", "handed_over", "taken_over", "switched", "watched", "live", "retired", "recorded"):
             if state == until:
                 break
             answers[state] = self.slices(state, release)[-1]
@@ -163,11 +163,11 @@ def test_a_run_can_hold_its_lease_for_what_it_does_elsewhere(site):
 
 def test_the_lease_lasts_as_long_as_commands_may_collect_static_files(site):
     release = site.release()
-    site.deploy(release, until="started")
+    site.deploy(release, until="collected")
     release["spec"]["static"] = [{"path": f"/static/{number}", "command": command} for number, command in enumerate((["collect"], ["collect"], []))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "_assets", lambda self: None)
-        site.call("started", release)
+        site.call("collected", release)
     assert json.loads((site.path / "lease.json").read_text())["expires"] == site.docker.now + 60 + 2 * _stages.STATIC_SECONDS
 
 
