@@ -19,9 +19,10 @@ from ansible_collections.longshore.stack.plugins.module_utils._engine import Eng
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, Leases
+from ansible_collections.longshore.stack.plugins.module_utils._members import App, ReleaseError, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
-from ansible_collections.longshore.stack.plugins.module_utils._releases import App, ReleaseError, Releases, record_of
+from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError, switch_of
 
 SLICE_SECONDS = 8.0

@@ -288,9 +288,9 @@ from ansible_collections.longshore.stack.plugins.module_utils._assets import Ass
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
+from ansible_collections.longshore.stack.plugins.module_utils._members import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
 from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
-from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError
 

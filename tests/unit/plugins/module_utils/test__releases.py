@@ -9,8 +9,9 @@ import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._members import App, ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._parting import Parting
-from ansible_collections.longshore.stack.plugins.module_utils._releases import WAS_LIVE, App, ReleaseError, Releases
+from ansible_collections.longshore.stack.plugins.module_utils._releases import WAS_LIVE, Releases
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch, SwitchError, parse_places
 
 WEB = {"web": {"name": "shop-web", "port": 8000, "health": "/health"}}

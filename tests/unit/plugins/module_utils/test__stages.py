@@ -11,8 +11,8 @@ from ansible_collections.longshore.stack.plugins.module_utils import _files, _hi
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
+from ansible_collections.longshore.stack.plugins.module_utils._members import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._release import recalled, release_of
-from ansible_collections.longshore.stack.plugins.module_utils._releases import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._stages import FORETOLD, STAGES, Call
 from ansible_collections.longshore.stack.plugins.module_utils._switch import Switch
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
