@@ -218,6 +218,9 @@ class Call:
         return {}
 
     def taken_over(self) -> dict[str, Any]:
+        if not self.resume:
+            # A fleet of one host needs no call of its own for it.
+            self.releases.hand_over()
         return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
 
     def switched(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ options:
       - V(collected) - the static files of this release, and of those before it, are where its containers look for them.
       - V(started) - what an earlier run left is cleared away, then the processes that may overlap with others run and answer.
       - V(handed_over) - processes that must not run twice are stopped in every other release.
-      - V(taken_over) - those of this release that run on this host are started.
+      - V(taken_over) - those of this release that run on this host are started, after those of other releases here were stopped.
       - V(switched) - the switch leads new requests to this release; the others are drained.
       - V(watched) - the release was looked at for O(watch) seconds, and nothing failed.
       - V(live) - the release is marked live and restarts by itself; a restart of the switch leads to it.

@@ -243,6 +243,15 @@ def test_a_deploy_that_failed_is_taken_back_and_the_next_one_works(site):
     assert site.running() == [(good["spec"]["release"], "beat"), (good["spec"]["release"], "web")]
 
 
+def test_a_host_that_is_alone_hands_over_as_it_takes_over(site):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    site.deploy(new, until="handed_over")
+    site.slices("taken_over", new)
+    names = [release["spec"]["release"] for release in (old, new)]
+    assert site.running() == sorted([(names[0], "web"), (names[1], "beat"), (names[1], "web")])
+
+
 def test_where_nothing_must_run_alone_nothing_is_handed_over(site):
     release = site.release(processes=[APP["processes"][0]])
     site.deploy(release, until="handed_over")
