@@ -251,6 +251,11 @@ class Releases(Members):
         gone = [name for name in self.others() if name not in protected][max(0, self.app.keep - len(protected)) :]
         return self._drop([*gone, *(name for name in self._never_live() if name not in protected)])
 
+    def undo(self) -> None:
+        """What a release that could not be prepared has left goes as well as it can."""
+        with contextlib.suppress(EngineError, OSError):
+            self._drop([self.app.release])
+
     def _drop(self, gone: list[str]) -> list[str]:
         """Directory, secrets, static files, image, and its own name if the stack brought it."""
         root = os.path.join(self.app.path, "releases")
@@ -273,10 +278,10 @@ class Releases(Members):
         return sorted(name for name, moment in self._last_live().items() if moment is None and name not in (self.marked(), self.marked(PREVIOUS)))
 
     def _last_live(self) -> dict[str, float | None]:
-        """By release that is kept, when it went live last; None where it never did."""
+        """By release of which there is anything, when it went live last; None where it never did, or where its directory was never made."""
         root = os.path.join(self.app.path, "releases")
         found: dict[str, float | None] = {}
-        for name in os.listdir(root) if os.path.isdir(root) else []:
+        for name in (name for place in (root, self.app.secrets_path, self.app.static_path) if os.path.isdir(place) for name in os.listdir(place)):
             try:
                 found[name] = os.stat(os.path.join(root, name, WAS_LIVE)).st_mtime
             except (FileNotFoundError, NotADirectoryError):

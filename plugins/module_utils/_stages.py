@@ -169,16 +169,22 @@ class Call:
     def _again(self, run: str) -> None:
         """The release's directory and the name of its image, as the state prepared leaves them."""
         try:
-            self._name_image()
             self._project("prepared").run(0, self.began)
+            self._name_image()
         except (ProjectError, EngineError):
             self.leases.end(run)
             raise
 
     def prepared(self) -> dict[str, Any]:
-        self._name_image()
-        before = self._record(self.releases.marked())
-        outcome = self._project("prepared").run(0, self.began)
+        before, new = self._record(self.releases.marked()), not os.path.isdir(self.spec["path"])
+        try:
+            outcome = self._project("prepared").run(0, self.began)
+            # Only now, for the directory tells a later run what there is to clear away.
+            self._name_image()
+        except (ProjectError, EngineError, OSError):
+            if new and not self.check:
+                self.releases.undo()
+            raise
         self.outcome = outcome
         there = self.releases.observe()
         settled = all(action == "unchanged" for action in outcome.planned.values()) and (not self.check or bool(there)) and self.releases.is_settled(there)

@@ -335,7 +335,10 @@ def main():
     except LeaseError as error:
         module.fail_json(msg=str(error), changed=call.changed, holder=asdict(error.holder) if error.holder else {})
     except (ReleaseError, SwitchError, ProjectError, EngineError, AssetsError, OneOffError, ValueError, OSError) as error:
-        module.fail_json(msg=str(error), changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
+        # A full disk does not say which file it had no room for.
+        nameless = isinstance(error, OSError) and error.strerror and not error.filename
+        message = f"{error} (below {module.params['path']})" if nameless else str(error)
+        module.fail_json(msg=message, changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

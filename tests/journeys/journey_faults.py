@@ -203,7 +203,8 @@ def wrong_command(fleet: Fleet) -> None:
 
 
 def missing_variable(fleet: Fleet) -> None:
-    fleet.app["env"]["REDIS_URL"] = ""
+    """The stack gives it, under another name than the application asks for."""
+    fleet.app["env_names"] = {"REDIS_URL": "CACHE_URL"}
 
 
 def no_registry(fleet: Fleet) -> None:
@@ -295,9 +296,9 @@ FAULTS = [
     Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
     Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),
     Fault("image not found", (r"longshore\.test/example:9\.9\.9",), version("9.9.9")),
-    Fault("tag not in the registry", (r"127\.0\.0\.1:5000/example:9\.9\.9.*not found",), no_such_tag, after=registry_gone),
+    Fault("tag not in the registry", (r"127\.0\.0\.1:5000/example:9\.9\.9.*manifest unknown",), no_such_tag, after=registry_gone),
     Fault("registry down", (r"pull .*:5000/example|:5000/example.*pull", "connection refused"), no_registry),
-    Fault("disk full", (r"app2.*No space left on device|No space left on device.*app2",), disk_full, after=disk_free),
+    Fault("disk full", (r"\[app2\] .*No space left on device.*/opt/prod/apps/example",), disk_full, after=disk_free),
     Fault("migration fails", (r'invalid input syntax for type integer: "nothing"',), version("1.1.0")),
     Fault("migration hangs", (r"did not end within 15 s",), version("1.2.0", timeout=15), after=schema_back),
     Fault("the switch does not know a process", (r"the switch does not know example-admin",), unknown_backend),

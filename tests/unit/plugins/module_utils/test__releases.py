@@ -941,6 +941,14 @@ def test_releases_that_never_were_live_push_out_none_that_was(shop, shelf):
     assert kept(shop) == ["new", "r2", "r3"]
 
 
+def test_of_a_release_whose_run_died_before_it_had_a_directory_nothing_stays(shop, shelf):
+    shelf("r1")
+    shop.lives("r1", "web")
+    (shop.path / "secrets/dead").mkdir()
+    assert shop.run("r1").prune() == ["dead"]
+    assert kept(shop) == ["r1"]
+
+
 def test_of_releases_that_failed_one_after_the_other_only_the_last_is_left_to_look_at(shop, shelf):
     shelf("r1")
     shop.lives("r1", "web")

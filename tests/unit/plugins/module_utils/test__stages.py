@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -241,6 +242,25 @@ def test_a_deploy_that_failed_is_taken_back_and_the_next_one_works(site):
     assert site.call("prepared", old)["settled"]
     site.deploy(good)
     assert site.running() == [(good["spec"]["release"], "beat"), (good["spec"]["release"], "web")]
+
+
+@pytest.mark.parametrize("full", ["compose.yaml", "release.json"])
+def test_of_a_release_that_a_full_disk_cannot_take_nothing_stays(site, full):
+    old, new = site.release(), site.release(version="2")
+    site.deploy(old)
+    before, images = site.files(), dict(site.docker.images)
+    write = _files.Folder.write
+
+    def no_room(self, relative, *more):
+        if relative == full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, relative, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_files.Folder, "write", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            site.call("prepared", new)
+    assert (site.files(), dict(site.docker.images)) == (before, images)
 
 
 def test_a_host_that_is_alone_hands_over_as_it_takes_over(site):
