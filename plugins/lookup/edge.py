@@ -16,8 +16,9 @@ options:
   _terms:
     description:
       - V(files) - the configuration of the proxy in C(stack_proxy), for the module P(longshore.stack.compose_project#module); passwords are in it as hashes.
-      - V(secrets) - the keys of given certificates, for the same module; needs O(uid).
+      - V(secrets) - the keys of given certificates and the one of the account of an ACME authority, for the same module; needs O(uid).
       - V(folders) - the folders of this host that the proxy serves files from.
+      - V(certificates) - a probe for P(longshore.stack.health_probe#module) of the certificate of each host name; takes O(ca_path).
       - V(beside_services) - whether the proxy leads to a service on its own host, over the network of the services.
     type: str
     required: true
@@ -25,6 +26,10 @@ options:
     description: Numeric user that the proxy runs as.
     type: int
     default: 0
+  ca_path:
+    description: File with the authority of the edge on the proxy host, where it is one that the host does not trust.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -67,6 +72,7 @@ class LookupModule(LookupBase):
             "files": lambda: self._files(view),
             "secrets": lambda: self._secrets(view, self.get_option("uid")),
             "folders": lambda: _routes.static_folders(view),
+            "certificates": lambda: _routes.certificate_probes(view, self.get_option("ca_path")),
             "beside_services": lambda: _routes.beside_services(view),
         }
         unknown = [term for term in terms if term not in answers]
@@ -85,7 +91,11 @@ class LookupModule(LookupBase):
         return [{"path": path, "content": content} for path, content in files.items()]
 
     def _secrets(self, view, uid):
-        return [{"name": f"tls_{number}", "value": text, "uid": uid} for number, text in enumerate(self._given(view, "key"))]
+        keys = {f"tls_{number}": text for number, text in enumerate(self._given(view, "key"))}
+        account = view.own("stack_acme_eab") if view.own("stack_tls") == "acme" else None
+        # As a line of a Caddyfile.
+        keys |= {"acme_eab": f"eab {account['id']} {account['key']}\n"} if account else {}
+        return [{"name": name, "value": text, "uid": uid} for name, text in keys.items()]
 
     def _given(self, view, kind):
         """The texts of the files of stack_tls_files."""

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, Route, Static, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Acme, Edge, Route, Static, inside
 
 # The edge does not say what it is.
 QUIET = ("header -Server",)
@@ -20,7 +20,8 @@ def caddyfile(edge: Edge, extra: str = "") -> str:
     secure = edge.tls != "off"
     for host, routes in edge.sites.items():
         if secure:
-            lines += ["", *_block(f"http://{host}", [*_log(edge), *QUIET, f"redir https://{host}{_port(edge)}{{uri}} 308"])]
+            secured = [*_challenges(edge), f"redir https://{host}{_port(edge)}{{uri}} 308"]
+            lines += ["", *_block(f"http://{host}", [*_log(edge), *QUIET, *_block("route", secured)])]
         lines += ["", *_block(host if secure else f"http://{host}", [*_certificate(edge, host), *_log(edge), *_block("route", _site(edge, routes))])]
     # A name that nothing has a route for: Caddy would answer it with an empty 200.
     lines += ["", *_block("http://", [*_log(edge), *QUIET, "respond 404"])]
@@ -33,14 +34,35 @@ def _options(edge: Edge, extra: str) -> list[str]:
     # A line that a reload fills in: another spelling of the same addresses, so that Caddy takes them for others and hands over (HANDOVER).
     lines += ["{$EDGE_BIND}"] if not edge.http3 else []
     lines += [f"shutdown_delay {HANDOVER}", "grace_period 30s", "auto_https disable_redirects" if edge.tls != "off" else "auto_https off"]
-    if edge.tls == "acme":
-        lines += [f"email {edge.acme_email}"] + ([f"acme_ca {edge.acme_directory}"] if edge.acme_directory else [])
+    lines += _issuer(edge.acme) if edge.tls == "acme" else []
     trusted = [f"trusted_proxies static {' '.join(edge.trusted_proxies)}", "trusted_proxies_strict"] if edge.trusted_proxies else []
     protocols = f"protocols h1 h2{' h3' if edge.http3 else ''}"
     strict = ["strict_sni_host on"] if edge.tls != "off" else []
     lines += _block("servers", [protocols, *strict, *trusted, *_block("timeouts", ["read_header 15s", "idle 5m"])])
     lines += _block("log", ["format json"])
     return [*lines, *(extra.strip().splitlines() if extra.strip() else [])]
+
+
+def _issuer(acme: Acme) -> list[str]:
+    """One authority, and no other in its place."""
+    lines = [f"dir {acme.url}", f"email {acme.email}", *(["import /run/secrets/acme_eab"] if acme.bound else [])]
+    # A challenge over HTTP can be handed to the proxy that began it, one within TLS cannot.
+    lines += ["disable_tlsalpn_challenge"] if acme.challenge == "http" or acme.peers else []
+    lines += ["disable_http_challenge"] if acme.challenge == "tls" else []
+    return _block("cert_issuer acme", lines)
+
+
+def _challenges(edge: Edge) -> list[str]:
+    """What Caddy does not know of an authority's questions, another proxy may have asked for; each is asked, and none asks on."""
+    if edge.tls != "acme" or not edge.acme.peers:
+        return []
+    first = [f"path {CHALLENGES}/*", "not header Edge-Challenge *"]
+    return [*_block("@challenge", first), *_block("handle @challenge", _asked(edge.acme.peers))]
+
+
+def _asked(peers: Sequence[str]) -> list[str]:
+    unknown = ["@unknown status 1xx 3xx 4xx 5xx", *_block("handle_response @unknown", _asked(peers[1:]))] if peers[1:] else []
+    return _block(f"reverse_proxy {peers[0]}", ["header_up Edge-Challenge 1", *_block("transport http", ["dial_timeout 3s"]), *unknown])
 
 
 def _log(edge: Edge) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, exec_within
+from ansible_collections.longshore.stack.plugins.module_utils._masking import masked, secrets_in
 
 BODY_LIMIT = 64 * 1024
 SHOWN = 200
@@ -63,6 +64,8 @@ class Probe:
     service: str | None = None
     command: tuple[str, ...] = ()
     rc: tuple[int, ...] = (0,)
+    log_container: str | None = None
+    log_regex: str = ""
 
 
 @dataclass
@@ -120,11 +123,11 @@ def validate(probes: Iterable[Probe]) -> list[str]:
                 said(f"{probe.name}: url must be like https://app.example.org/health")
             elif url.username is not None:
                 said(f"{probe.name}: no user or password in url; use headers, for example Authorization")
-        if probe.body_regex is not None:
+        for option in ("body_regex", "log_regex"):
             try:
-                re.compile(probe.body_regex)
+                re.compile(getattr(probe, option) or "")
             except re.error as error:
-                said(f"{probe.name}: body_regex is not a regular expression: {error}")
+                said(f"{probe.name}: {option} is not a regular expression: {error}")
         if probe.kind in ("exec", "container") and not (probe.container or probe.project):
             said(f"{probe.name}: kind {probe.kind} needs container or project, for example container: shop-web-1")
     return errors
@@ -527,6 +530,27 @@ def container_trouble(info: dict[str, Any]) -> str:
         said = shorten(log[-1].get("Output", "")) if log else ""
         return f"container {name} is unhealthy" + (f": {said}" if said else "")
     return ""
+
+
+LOG_LINES = 2000
+
+
+def told_by_logs(engine: Engine, probes: Iterable[Probe], outcomes: Iterable[Outcome]) -> None:
+    """Adds to the reason of each broken probe what the log of its container says last about it."""
+    for probe, outcome in zip(probes, outcomes, strict=True):
+        if outcome.ok or not probe.log_container:
+            continue
+        try:
+            (container,) = engine.inspect("container", [probe.log_container], timeout=10) or [None]
+            if container is None:
+                continue
+            said = engine.must(["logs", "--tail", str(LOG_LINES), probe.log_container], timeout=20)
+        except EngineError:
+            continue
+        found = list(re.finditer(probe.log_regex, said.stdout + said.stderr))
+        if found:
+            told = found[-1].group(1 if found[-1].re.groups else 0)
+            outcome.reason += f"; {probe.log_container} says: {shorten(masked(told, secrets_in(container)))}"
 
 
 def checker(engine: Engine) -> Check:

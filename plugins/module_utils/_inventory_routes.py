@@ -15,6 +15,7 @@ from ansible_collections.longshore.stack.plugins.module_utils import _inventory_
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import GROUPS
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_tls import asks_public_authority
 
 # What may be in a configuration file as it is, whichever proxy reads it.
 URL_PATH = re.compile(r"^/[A-Za-z0-9._~!&+,=:@%/-]*$")
@@ -26,7 +27,8 @@ HEADER = re.compile(r"^[A-Za-z0-9 ._~!&+,;:=/*'()-]*$")
 LONGEST_PASSWORD = 72
 LONGEST_TIMEOUT = 3600
 # Of the users' own global options, those that the collection writes, and what to say in their place.
-CADDY_OWNED = {"servers": "stack_trusted_proxies, caddy_http3", "email": "stack_acme_email", "acme_ca": "stack_acme_directory", "auto_https": "stack_tls"}
+CADDY_OWNED = {"servers": "stack_trusted_proxies, caddy_http3", "email": "stack_acme_email", "auto_https": "stack_tls"}
+CADDY_OWNED |= dict.fromkeys(("acme_ca", "acme_ca_root", "acme_eab", "cert_issuer"), "stack_acme_directory, stack_acme_eab")
 
 Given = dict[str, Any]
 
@@ -108,7 +110,7 @@ def form(where: Path, process: Given | None, route: Given, host: Host, report: R
     if name and not values.is_dns_name(name):
         allowed = "a name without scheme, port and path"
         report.add((*where, "host"), "is not a DNS name", value=name, allowed=allowed, example="host: shop.mycompany.net", host=host.name)
-    elif name and host.values.get("stack_tls") == "acme" and values.is_below(name, values.LOCAL_DOMAINS):
+    elif name and asks_public_authority(host) and values.is_below(name, values.LOCAL_DOMAINS):
         says = "no public authority gives a certificate for it, and stack_tls is acme"
         report.add((*where, "host"), says, value=name, allowed="a public name", example="host: shop.mycompany.net", host=host.name)
     if path and not path.startswith("/"):

@@ -13,6 +13,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._inventory_hosts i
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_routes import check_routes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import check_services
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import check_stack
+from ansible_collections.longshore.stack.plugins.module_utils._inventory_tls import check_tls
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import check_names, clean_host
 from ansible_collections.longshore.stack.plugins.module_utils._specs import Role
 
@@ -31,7 +32,7 @@ def check(
     cleaned = {name: _cleaned(host, dict(roles), report) for name, host in hosts.items()}
     report.settle()
     stack = Stack(cleaned, dict(groups), dict(roles), files or Files())
-    for rules in (check_stack, check_services, check_apps, check_routes, check_hosts):
+    for rules in (check_stack, check_services, check_apps, check_tls, check_routes, check_hosts):
         rules(stack, report)
     return report.problems()
 

@@ -45,7 +45,7 @@ SYSTEM_FOLDERS = frozenset(
 def check_stack(stack: Stack, report: Report) -> None:
     """Every rule of this file."""
     for host in stack.hosts.values():
-        for rule in (names, keeper, folders, domain, tls, external_urls, certificates, maintenance, addresses):
+        for rule in (names, keeper, folders, domain, external_urls, certificates, maintenance, addresses):
             rule(stack, host, report)
     for rule in (same_everywhere, group_names, one_host_groups, reachable_services):
         rule(stack, report)
@@ -120,50 +120,6 @@ def domain(stack: Stack, host: Host, report: Report) -> None:
             example="stack_domain: shop.mycompany.net",
             host=host.name,
         )
-
-
-def tls(stack: Stack, host: Host, report: Report) -> None:
-    if "proxy" not in host.groups:
-        return
-    get = host.values.get
-    mode, email = get("stack_tls"), get("stack_acme_email") or ""
-    if mode == "internal" and host.prod and not get("stack_tls_internal_in_prod"):
-        report.add(
-            "stack_tls",
-            "browsers do not trust an internal authority, and stack_environment is prod",
-            value=mode,
-            allowed="acme, files, off, or internal together with stack_tls_internal_in_prod: true",
-            example="stack_tls: acme",
-            host=host.name,
-        )
-    if mode != "acme":
-        return
-    example = "stack_acme_email: ops@mycompany.net"
-    found = values.EMAIL.match(email)
-    if not email:
-        report.add("stack_acme_email", "is required by stack_tls: acme", allowed="an e-mail address", example=example, host=host.name)
-    elif not found or values.is_below(found.group(1), values.EXAMPLE_DOMAINS):
-        report.add("stack_acme_email", "is not an address that an authority accepts", value=email, allowed="an e-mail address", example=example, host=host.name)
-    name = get("stack_domain") or ""
-    if values.is_below(name, values.LOCAL_DOMAINS) or values.is_ip(name):
-        report.add(
-            "stack_domain",
-            "no public authority gives a certificate for it, and stack_tls is acme",
-            value=name,
-            allowed="a public domain, or stack_tls: internal",
-            example="stack_tls: internal",
-            host=host.name,
-        )
-    for variable, port in (("stack_https_port", 443), ("stack_http_port", 80)):
-        if get(variable) not in (port, None):
-            report.add(
-                variable,
-                f"a public authority asks at port {port}, and stack_tls is acme",
-                value=get(variable),
-                allowed=f"{port}, or stack_tls: internal",
-                example=f"{variable}: {port}",
-                host=host.name,
-            )
 
 
 def external_urls(stack: Stack, host: Host, report: Report) -> None:

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine
-from ansible_collections.longshore.stack.plugins.module_utils._masking import files_of, masked, secrets_of
+from ansible_collections.longshore.stack.plugins.module_utils._masking import masked, secrets_in
 from ansible_collections.longshore.stack.plugins.module_utils._names import LABEL_PROCESS, LABEL_SERVICE
 from ansible_collections.longshore.stack.plugins.module_utils._status import containers_of
 
 AT_ONCE = 8
-_COMPOSE_FILE = "com.docker.compose.project.config_files"
 
 
 class LogsError(Exception):
@@ -44,8 +43,7 @@ def last_lines(engine: Engine, stack: str, apps: Sequence[str], process: str, li
 
     def read(container: Mapping[str, Any]) -> list[list[str]]:
         said = engine.must(["logs", *options, container["Id"]], timeout=60)
-        environment = dict(entry.partition("=")[::2] for entry in container["Config"].get("Env") or [])
-        secrets, name = secrets_of(environment, files_of(container["Config"]["Labels"].get(_COMPOSE_FILE, ""))), source(container)
+        secrets, name = secrets_in(container), source(container)
         rows = (line.partition(" ")[::2] for line in [*said.stdout.splitlines(), *said.stderr.splitlines()])
         return [[moment, name, masked(text, secrets)] for moment, text in rows]
 

@@ -8,10 +8,12 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.longshore.stack.plugins.module_utils._compose import secret_files
 
+_COMPOSE_FILE = "com.docker.compose.project.config_files"
 # Shorter parts of a secret are words of any text, and hiding them would spoil it.
 SHORTEST_FRAGMENT = 8
 # The same for a whole value.
@@ -51,6 +53,13 @@ def _passwords(value: str) -> set[str]:
             password = urlsplit(value).password or ""
             return {password, unquote(password)}
     return set()
+
+
+def secrets_in(container: Mapping[str, Any]) -> list[str]:
+    """What must not be shown of a container, as the engine describes it, the longest first."""
+    settings = container["Config"]
+    environment = dict(entry.partition("=")[::2] for entry in settings.get("Env") or [])
+    return secrets_of(environment, files_of((settings.get("Labels") or {}).get(_COMPOSE_FILE, "")))
 
 
 def files_of(compose_file: str) -> list[str]:

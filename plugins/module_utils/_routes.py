@@ -8,6 +8,7 @@ The inventory is read into it here, and a proxy's configuration is written from 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,11 @@ IDLE = {
 }
 SECURITY = {"hsts": "max-age=31536000", "nosniff": "nosniff", "frame": "SAMEORIGIN", "referrer": "strict-origin-when-cross-origin"}
 HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
+# Let's Encrypt's; https://letsencrypt.org/docs/acme-protocol-updates and /staging-environment
+DIRECTORIES = {"production": "https://acme-v02.api.letsencrypt.org/directory", "staging": "https://acme-staging-v02.api.letsencrypt.org/directory"}
+# By proxy: what it says of a name for which it got no certificate, with the reason in the first group.
+CERTIFICATE_LOGS = {"caddy": r'"level":"error"[^\n]*"identifiers?":\[?"{name}"[^\n]*?"error":"((?:[^"\\]|\\.)*)"'}
+CHALLENGES = "/.well-known/acme-challenge"
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -120,6 +126,17 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Acme:
+    """Where certificates are had, and how. url: of the directory. bound: to an account there is a key (EAB). peers: the other proxies, `address:port`."""
+
+    url: str = ""
+    email: str = ""
+    challenge: str = "auto"
+    bound: bool = False
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Edge:
     """All that a proxy's configuration says. certificates: by position, the names that each of `stack_tls_files` is for."""
 
@@ -127,8 +144,7 @@ class Edge:
     tls: str = "internal"
     http_port: int = 80
     https_port: int = 443
-    acme_email: str = ""
-    acme_directory: str = ""
+    acme: Acme = Acme()
     certificates: tuple[tuple[str, ...], ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     access_log: bool = True
@@ -159,14 +175,25 @@ def edge(view: View, hashed: Callable[[str, str], str], certificates: Sequence[S
         tls=view.own("stack_tls", "internal"),
         http_port=int(view.own("stack_http_port", 80)),
         https_port=int(view.own("stack_https_port", 443)),
-        acme_email=view.own("stack_acme_email", "") or "",
-        acme_directory=view.own("stack_acme_directory", "") or "",
+        acme=acme(view),
         certificates=tuple(tuple(names) for names in certificates),
         trusted_proxies=tuple(view.own("stack_trusted_proxies") or ()),
         access_log=bool(view.own("stack_access_log", True)),
         maintenance_allow=tuple(view.own("stack_maintenance_allow") or ()),
         maintenance_seconds=int(view.own("stack_maintenance_seconds", 300)),
         http3=_wiring.http3(view),
+    )
+
+
+def acme(view: View) -> Acme:
+    """What this proxy host is told about the authority."""
+    port, given = int(view.own("stack_http_port", 80)), view.own("stack_acme_directory", "") or "production"
+    return Acme(
+        url=DIRECTORIES.get(given, given),
+        email=view.own("stack_acme_email", "") or "",
+        challenge=view.own("stack_acme_challenge", "") or "auto",
+        bound=bool(view.own("stack_acme_eab")),
+        peers=tuple(f"{view.address(host)}:{port}" for host in view.hosts("proxy") if host != view.host),
     )
 
 
@@ -240,6 +267,22 @@ def _service(view: View, name: str) -> str:
     if not hosts:
         raise _wiring.WiringError(f"nothing has the console of {name}: put a host into the group {name}")
     return f"{name if view.host in hosts else view.address(hosts[0])}:{console}"
+
+
+def certificate_probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
+    """One look at the certificate of each host name, as health_probe takes it; run on a proxy host."""
+    tls, proxy = view.own("stack_tls", "internal"), view.own("stack_proxy", "caddy")
+    if tls == "off":
+        return []
+    names = [route["host"] for _app, _process, route in _wiring.app_routes(view)] + [route["host"] for route in view.own("stack_routes") or []]
+    common: dict[str, Any] = {"kind": "tls", "port": int(view.own("stack_https_port", 443)), "resolve": "127.0.0.1", "ca_path": ca_path or None}
+    # Those of an own authority live for hours.
+    common["min_days"] = 0 if tls == "internal" else int(view.own("stack_tls_min_days", 0))
+    found = []
+    for name in dict.fromkeys(name.lower() for name in names):
+        log = {"log_container": f"{view.own('stack_name')}-{proxy}-{proxy}-1", "log_regex": CERTIFICATE_LOGS[proxy].format(name=re.escape(name))}
+        found.append({"name": f"certificate of {name}", "host": name, **common, **(log if tls == "acme" else {})})
+    return found
 
 
 def beside_services(view: View) -> bool:

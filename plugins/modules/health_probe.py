@@ -126,6 +126,14 @@ options:
         type: list
         elements: int
         default: [0]
+      log_container:
+        description: Name of a container of this host whose log says more about a probe that is not good in the end.
+        type: str
+      log_regex:
+        description:
+          - A Python regular expression for it. The last part of the log that it fits is added to the reason, or the first group of that part.
+        type: str
+        default: ""
   resume:
     description: What an earlier slice of the same work returned. Only the action plugin sets it.
     type: dict
@@ -221,6 +229,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._health_probe impo
     run_probes,
     secret_values,
     summary,
+    told_by_logs,
     validate,
     waiting,
 )
@@ -249,6 +258,8 @@ PROBE_ARGUMENTS = {
     "service": {"type": "str"},
     "command": {"type": "list", "elements": "str", "default": []},
     "rc": {"type": "list", "elements": "int", "default": [0]},
+    "log_container": {"type": "str"},
+    "log_regex": {"type": "str", "default": ""},
 }
 ARGUMENTS = {
     "timeout": {"type": "float", "default": 30},
@@ -289,7 +300,9 @@ def main():
     if broken and timeout - elapsed > min(probe.interval for probe in probes):
         module.exit_json(pending=True, progress=waiting(outcomes), resume={"started": started, "outcomes": result["probes"]}, **result)
     if broken:
-        module.fail_json(msg=broken, **result)
+        told_by_logs(Engine(), probes, outcomes)
+        result["probes"] = [asdict(outcome) for outcome in outcomes]
+        module.fail_json(msg=summary(outcomes, elapsed), **result)
     module.exit_json(**result)
 
 

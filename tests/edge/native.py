@@ -45,23 +45,24 @@ def own_network() -> None:
     Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text("1", encoding="ascii")
 
 
-def edge_of(number: int = 0, **variables) -> _routes.Edge:
-    """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route."""
+def edge_of(number: int | None = 0, peers: tuple[str, ...] = (), **variables) -> _routes.Edge:
+    """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route. peers: the other proxies."""
     shared = {**INVENTORY, **variables}
-    shared["stack_routes"] = [*shared["stack_routes"], {"host": f"n{number}.shop.test", "redirect": "https://app.shop.test"}]
+    if number is not None:
+        shared["stack_routes"] = [*shared["stack_routes"], {"host": f"n{number}.shop.test", "redirect": "https://app.shop.test"}]
     view = View("box", {"proxy": ["box"], "app": ["box"]}, lambda _host, name, default=None: shared.get(name, default))
     found = _routes.edge(view, bcrypt, variables.get("certificates", ()))
     routes = tuple(dataclasses.replace(one, upstreams=tuple(at.replace("switch:", "127.0.0.1:") for at in one.upstreams)) for one in found.routes)
-    return dataclasses.replace(found, routes=routes)
+    return dataclasses.replace(found, routes=routes, acme=dataclasses.replace(found.acme, peers=peers))
 
 
 def role_variable(role: str, name: str) -> str:
     return yaml.safe_load((ROOT / f"roles/{role}/vars/main.yml").read_text(encoding="utf-8"))[name]
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((address, port), 1).close()
     except OSError:
         return False
     return True

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
-from ansible_collections.longshore.stack.plugins.module_utils._routes import Edge, Login, Route, Static
+from ansible_collections.longshore.stack.plugins.module_utils._routes import Acme, Edge, Login, Route, Static
 
 WEB = Route("a.test", app="shop", upstreams=("switch:20001",))
 
@@ -42,12 +42,34 @@ def test_blocks_are_closed_and_indented():
     ],
 )
 def test_each_way_of_tls_has_its_site(tls, site, certificate):
-    found = flat(tls=tls, certificates=(("*.test",),), acme_email="ops@a.test", acme_directory="https://ca.test/d")
+    found = flat(tls=tls, certificates=(("*.test",),), acme=Acme("https://ca.test/d", "ops@a.test"))
     assert site in found
-    assert ("redir https://a.test{uri} 308" in found) == (tls != "off")
-    assert ("email ops@a.test acme_ca https://ca.test/d" in found) == (tls == "acme")
+    assert ("http://a.test { log header -Server route { redir https://a.test{uri} 308 } }" in found) == (tls != "off")
+    assert ("cert_issuer acme { dir https://ca.test/d email ops@a.test }" in found) == (tls == "acme")
     assert ("auto_https off" in found) == (tls == "off")
     assert ("max-age=31536000" in found) == (tls != "off")
+
+
+@pytest.mark.parametrize(
+    ("acme", "said"),
+    [
+        (Acme("u", "m", "auto"), ""),
+        (Acme("u", "m", "http"), "disable_tlsalpn_challenge "),
+        (Acme("u", "m", "tls"), "disable_http_challenge "),
+        (Acme("u", "m", "auto", peers=("10.0.0.2:80",)), "disable_tlsalpn_challenge "),
+        (Acme("u", "m", bound=True), "import /run/secrets/acme_eab "),
+    ],
+)
+def test_an_authority_is_asked_as_it_can_be_answered(acme, said):
+    assert f"cert_issuer acme {{ dir u email m {said}}}" in flat(tls="acme", acme=acme)
+
+
+def test_a_challenge_that_another_proxy_began_is_handed_to_each_of_them_and_by_none_of_them_again():
+    found = flat(tls="acme", acme=Acme("u", "m", peers=("10.0.0.2:80", "10.0.0.3:80")))
+    assert "@challenge { path /.well-known/acme-challenge/* not header Edge-Challenge * }" in found
+    asked = re.findall(r"reverse_proxy (10\S+) { header_up Edge-Challenge 1", found)
+    assert asked == ["10.0.0.2:80", "10.0.0.3:80"]
+    assert "Edge-Challenge" not in flat(tls="acme", acme=Acme("u", "m")) + flat(tls="files", acme=Acme(peers=("10.0.0.2:80",)))
 
 
 def test_names_without_a_route_get_no_answer_of_a_site():

@@ -24,6 +24,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._health_probe impo
     run_probes,
     secret_values,
     summary,
+    told_by_logs,
     validate,
     waiting,
 )
@@ -632,3 +633,31 @@ class TestValidation:
 
     def test_two_probes_of_one_name_are_refused(self):
         assert validate([Probe("a", url="http://x/"), Probe("a", url="http://y/")]) == ["a: the name is used twice; every probe needs its own"]
+
+
+# -- what a log says of it ---------------------------------------------------------------------------------------------------
+
+CONTAINER = json.dumps([{"Name": "/s-edge-1", "Config": {"Env": ["API_TOKEN=canary-4711"], "Labels": {}}}])
+
+
+@pytest.mark.parametrize(
+    ("log", "regex", "reason"),
+    [
+        ("a: refused\na: too late\nb: else\n", "a: (.*)", "closed; s-edge-1 says: too late"),
+        ("a: refused\n", "a: .*", "closed; s-edge-1 says: a: refused"),
+        ("a: with canary-4711\n", "a: (.*)", "closed; s-edge-1 says: with ***"),
+        ("b: else\n", "a: (.*)", "closed"),
+    ],
+)
+def test_the_reason_ends_with_what_the_log_said_last_of_it(log, regex, reason):
+    engine = engine_that({"container": Result((), 0, CONTAINER, ""), "logs": Result((), 0, "", log)})
+    outcomes = [Outcome("a", reason="closed"), Outcome("b", ok=True)]
+    told_by_logs(engine, [Probe("a", log_container="s-edge-1", log_regex=regex), Probe("b", log_container="s-edge-1")], outcomes)
+    assert [outcome.reason for outcome in outcomes] == [reason, ""]
+
+
+def test_a_log_that_cannot_be_read_leaves_the_reason():
+    for answers in ({"container": Result((), 0, "[]", "")}, {"container": Result((), 1, "", "Cannot connect to the Docker daemon")}):
+        outcomes = [Outcome("a", reason="closed")]
+        told_by_logs(engine_that(answers), [Probe("a", log_container="gone")], outcomes)
+        assert outcomes[0].reason == "closed"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ansible_collections.longshore.stack.plugins.module_utils import _routes, _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._routes import SECURITY, Edge, Login, RateLimit, Route, Static
+from ansible_collections.longshore.stack.plugins.module_utils._routes import SECURITY, Acme, Edge, Login, RateLimit, Route, Static
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View, WiringError
 
 ROOT = Path(__file__).parents[4]
@@ -118,6 +118,7 @@ def test_the_edge_is_what_the_variables_of_the_stack_say():
         "stack_https_port": 8443,
         "stack_acme_email": "ops@a.test",
         "stack_acme_directory": "https://ca.test/directory",
+        "stack_acme_eab": {"id": "a", "key": "b"},
         "stack_trusted_proxies": ["10.0.0.0/8"],
         "stack_access_log": False,
         "stack_maintenance_allow": ["10.1.0.0/16"],
@@ -125,7 +126,17 @@ def test_the_edge_is_what_the_variables_of_the_stack_say():
         "caddy_http3": True,
     }
     assert _routes.edge(view(**variables), str, [["a.test"]]) == Edge(
-        (), "acme", 8080, 8443, "ops@a.test", "https://ca.test/directory", (("a.test",),), ("10.0.0.0/8",), False, ("10.1.0.0/16",), 60, True
+        (),
+        "acme",
+        8080,
+        8443,
+        Acme("https://ca.test/directory", "ops@a.test", bound=True),
+        (("a.test",),),
+        ("10.0.0.0/8",),
+        access_log=False,
+        maintenance_allow=("10.1.0.0/16",),
+        maintenance_seconds=60,
+        http3=True,
     )
 
 
@@ -146,6 +157,34 @@ def test_a_certificate_covers_its_names_and_one_level_below_a_star(name, host, c
 def test_the_folders_of_static_files_are_known_once_each():
     given = [{"host": f"{name}.test", "static": {"folder": folder}} for name, folder in (("a", "/srv/b/"), ("b", "/srv/a"), ("c", "/srv/b"))]
     assert _routes.static_folders(view(stack_routes=given)) == ["/srv/a", "/srv/b"]
+
+
+# -- certificates ------------------------------------------------------------------------------------------------------------
+
+NAMED = {"stack_apps": app({"host": "a.test"}, {"host": "A.test", "path": "/x"}), "stack_routes": [{"host": "b.test", "redirect": "https://a.test"}]}
+
+
+def test_each_host_name_has_its_certificate_looked_at_once():
+    found = _routes.certificate_probes(view(stack_tls="acme", stack_tls_min_days=7, stack_https_port=8443, **NAMED))
+    assert [(probe["name"], probe["host"], probe["port"], probe["min_days"]) for probe in found] == [
+        ("certificate of a.test", "a.test", 8443, 7),
+        ("certificate of b.test", "b.test", 8443, 7),
+    ]
+    assert found[0]["log_container"] == "s-caddy-caddy-1"
+
+
+def test_an_own_authority_is_taken_as_it_is_and_without_tls_there_is_nothing_to_look_at():
+    (probe, _other) = _routes.certificate_probes(view(stack_tls="internal", stack_tls_min_days=7, **NAMED), "/root.crt")
+    assert (probe["min_days"], probe["ca_path"], "log_container" in probe) == (0, "/root.crt", False)
+    assert _routes.certificate_probes(view(stack_tls="off", **NAMED)) == []
+
+
+def test_an_authority_is_known_by_a_word_or_its_address_and_each_proxy_by_the_others():
+    groups = {"proxy": ["web1", "web2"], "app": ["web1"]}
+    assert _routes.acme(view(groups=groups, stack_http_port=8080)).peers == ("10.0.0.2:8080",)
+    urls = [_routes.acme(view(stack_acme_directory=given)).url for given in ("", "production", "staging", "https://ca.test/d")]
+    assert urls[0] == urls[1] == "https://acme-v02.api.letsencrypt.org/directory"
+    assert urls[2:] == ["https://acme-staging-v02.api.letsencrypt.org/directory", "https://ca.test/d"]
 
 
 # -- what a proxy can --------------------------------------------------------------------------------------------------------

@@ -649,6 +649,11 @@ MEANING = {
     "acme without address": ({"variables": {"stack_acme_email": ""}}, "stack_acme_email", "is required by stack_tls: acme"),
     "acme for a local domain": ({"variables": {"stack_domain": "shop.internal"}}, "stack_domain", "no public authority"),
     "acme at another port": ({"variables": {"stack_https_port": 8443}}, "stack_https_port", "asks at port 443"),
+    "acme from nowhere": ({"variables": {"stack_acme_directory": "letsencrypt"}}, "stack_acme_directory", "is no authority"),
+    "acme in the open": ({"variables": {"stack_acme_directory": "http://acme.mycompany.net/d"}}, "stack_acme_directory", "is no authority"),
+    "key of an account with signs": ({"variables": {"stack_acme_eab": {"id": "a", "key": "b=="}}}, "stack_acme_eab.key", "is not what an authority gives"),
+    "name of a key with a space": ({"variables": {"stack_acme_eab": {"id": "a b", "key": "b"}}}, "stack_acme_eab.id", "is not what an authority gives"),
+    "certificates for no time": ({"variables": {"stack_tls_min_days": -1}}, "stack_tls_min_days", "out of range"),
     "internal authority in prod": ({"variables": {"stack_tls": "internal"}}, "stack_tls", "browsers do not trust"),
     "wait for too long": ({"variables": {"stack_wait_timeout": 86400}}, "stack_wait_timeout", "out of range"),
     "relative folder": ({"variables": {"stack_root": "opt/shop"}}, "stack_root", "is not an absolute path"),
@@ -694,7 +699,7 @@ NO_VALUE = re.compile(
 
 
 # Where a value is a secret, by the name of what is reported.
-OF_A_SECRET = re.compile(r"_password$|_secret_key$|\.password$|\.secrets\b|\.credentials\b|\.env\.\w*(SECRET|TOKEN|API_?KEY)\w*$")
+OF_A_SECRET = re.compile(r"_eab\.key$|_password$|_secret_key$|\.password$|\.secrets\b|\.credentials\b|\.env\.\w*(SECRET|TOKEN|API_?KEY)\w*$")
 
 
 @pytest.mark.parametrize("case", [*TYPES, *MEANING])
