@@ -18,6 +18,9 @@ options:
       - V(files) - the configuration of the proxy in C(stack_proxy), for the module P(longshore.stack.compose_project#module); passwords are in it as hashes.
       - V(secrets) - the keys of given certificates and the one of the account of an ACME authority, for the same module; needs O(uid).
       - V(folders) - the folders of this host that the proxy serves files from.
+      - V(names) - the host names of the routes.
+      - V(lego_environment) - what the role P(longshore.stack.lego#role) tells lego.
+      - V(lego_secrets) - the key of the account and the credentials of the DNS provider, for the module compose_project; needs O(uid).
       - V(certificates) - a probe for P(longshore.stack.health_probe#module) of the certificate of each host name; takes O(ca_path).
       - V(beside_services) - whether the proxy leads to a service on its own host, over the network of the services.
     type: str
@@ -72,6 +75,9 @@ class LookupModule(LookupBase):
             "files": lambda: self._files(view),
             "secrets": lambda: self._secrets(view, self.get_option("uid")),
             "folders": lambda: _routes.static_folders(view),
+            "lego_environment": lambda: _routes.lego_environment(view),
+            "lego_secrets": lambda: self._lego_secrets(view, self.get_option("uid")),
+            "names": lambda: _routes.names(view),
             "certificates": lambda: _routes.certificate_probes(view, self.get_option("ca_path")),
             "beside_services": lambda: _routes.beside_services(view),
         }
@@ -91,11 +97,21 @@ class LookupModule(LookupBase):
         return [{"path": path, "content": content} for path, content in files.items()]
 
     def _secrets(self, view, uid):
-        keys = {f"tls_{number}": text for number, text in enumerate(self._given(view, "key"))}
-        account = view.own("stack_acme_eab") if view.own("stack_tls") == "acme" else None
-        # As a line of a Caddyfile.
-        keys |= {"acme_eab": f"eab {account['id']} {account['key']}\n"} if account else {}
-        return [{"name": name, "value": text, "uid": uid} for name, text in keys.items()]
+        found = {f"tls_{number}": text for number, text in enumerate(self._given(view, "key"))}
+        if view.own("stack_tls") == "acme" and view.own("stack_proxy", "caddy") in _routes.ASK_THEMSELVES and view.own("stack_acme_eab"):
+            # As a line of a Caddyfile.
+            found["acme_eab"] = "eab {id} {key}\n".format(**view.own("stack_acme_eab"))
+        return self._entries(found, uid)
+
+    def _lego_secrets(self, view, uid):
+        account = view.own("stack_acme_eab") or {}
+        found = {"acme_eab": account["key"]} if account else {}
+        found |= {f"acme_{name}": text for name, text in _routes.dns_credentials(view).items()}
+        return self._entries(found, uid)
+
+    @staticmethod
+    def _entries(found, uid):
+        return [{"name": name, "value": text, "uid": uid} for name, text in found.items()]
 
     def _given(self, view, kind):
         """The texts of the files of stack_tls_files."""

@@ -45,7 +45,7 @@ def _options(edge: Edge, extra: str) -> list[str]:
 
 def _issuer(acme: Acme) -> list[str]:
     """One authority, and no other in its place."""
-    lines = [f"dir {acme.url}", f"email {acme.email}", *(["import /run/secrets/acme_eab"] if acme.bound else [])]
+    lines = [f"dir {acme.url}", f"email {acme.email}", *(["import /run/secrets/acme_eab"] if acme.account else [])]
     # A challenge over HTTP can be handed to the proxy that began it, one within TLS cannot.
     lines += ["disable_tlsalpn_challenge"] if acme.challenge == "http" or acme.peers else []
     lines += ["disable_http_challenge"] if acme.challenge == "tls" else []
@@ -61,8 +61,11 @@ def _challenges(edge: Edge) -> list[str]:
 
 
 def _asked(peers: Sequence[str]) -> list[str]:
+    """The first of them that is there; where it does not know, those after it."""
     unknown = ["@unknown status 1xx 3xx 4xx 5xx", *_block("handle_response @unknown", _asked(peers[1:]))] if peers[1:] else []
-    return _block(f"reverse_proxy {peers[0]}", ["header_up Edge-Challenge 1", *_block("transport http", ["dial_timeout 3s"]), *unknown])
+    # That one is away is known for as long as it takes to ask the next one, and no longer: it may come.
+    there = ["lb_policy first", f"lb_retries {len(peers)}", "lb_try_interval 10ms", "fail_duration 50ms"] if peers[1:] else []
+    return _block(f"reverse_proxy {' '.join(peers)}", [*there, "header_up Edge-Challenge 1", *_block("transport http", ["dial_timeout 3s"]), *unknown])
 
 
 def _log(edge: Edge) -> list[str]:

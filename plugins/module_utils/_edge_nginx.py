@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, RateLimit, Route, Static, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Edge, RateLimit, Route, Static, inside
 
 FOLDER = "/etc/edge"
+# Where lego puts what it has.
+LIVE = "/srv/certificates"
+NOBODY = "@edge_nobody"
 MAINTENANCE = "/.longshore-maintenance"
 # Mozilla's intermediate profile.
 CIPHERS = ":".join(f"ECDHE-{key}-{cipher}" for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305") for key in ("ECDSA", "RSA"))
@@ -80,6 +83,8 @@ def _http(edge: Edge) -> list[str]:
         *_block("map $http_upgrade $edge_connection", ["default upgrade;", '"" "";']),
         *_trust(edge),
         *_team(edge),
+        *(_block("map $ssl_server_name $edge_when_asked", ['default "";']) if edge.tls == "acme" else []),
+        *(_block("map $http_edge_challenge $edge_asks_on", ['"" @edge_peer_0;', f"default {NOBODY};"]) if _asked(edge) and edge.acme.peers else []),
         *_proxied(),
         f"gzip_types {COMPRESSED};",
         "gzip_proxied any;",
@@ -175,13 +180,42 @@ def _servers(edge: Edge) -> list[str]:
             lines += _block("server", [f"listen {edge.http_port};", f"server_name {host};", *site])
             continue
         port = "" if edge.https_port == 443 else f":{edge.https_port}"
-        lines += _block("server", [f"listen {edge.http_port};", f"server_name {host};", f"return 308 https://{host}{port}$request_uri;"])
-        number = edge.certificate_of(host)
-        certificate = [f"ssl_certificate {FOLDER}/certificates/{number}.pem;", f"ssl_certificate_key /run/secrets/tls_{number};"]
+        moved = f"return 308 https://{host}{port}$request_uri;"
+        plain = [*_challenges(edge), *_block("location /", [moved])] if _asked(edge) else [moved]
+        lines += _block("server", [f"listen {edge.http_port};", f"server_name {host};", *plain])
+        certificate = _certificate(edge, host)
         # The name of the connection is that of the request, or the request is for somebody else.
         strict = _block(f"if ($ssl_server_name != {host})", ["return 421;"])
         lines += _block("server", [f"listen {edge.https_port} ssl;", "http2 on;", f"server_name {host};", *certificate, *strict, *site])
     return lines
+
+
+def _certificate(edge: Edge, host: str) -> list[str]:
+    if edge.tls == "acme":
+        # A variable in its name has the file read for each handshake: one that comes later, or is renewed, needs no reload.
+        return [f"ssl_certificate{kind} {LIVE}$edge_when_asked/{host}.pem;" for kind in ("", "_key")]
+    number = edge.certificate_of(host)
+    return [f"ssl_certificate {FOLDER}/certificates/{number}.pem;", f"ssl_certificate_key /run/secrets/tls_{number};"]
+
+
+def _asked(edge: Edge) -> bool:
+    """Whether an authority asks this proxy over HTTP."""
+    return edge.tls == "acme" and edge.acme.challenge != "dns"
+
+
+def _challenges(edge: Edge) -> list[str]:
+    """What lego has not begun here, another proxy may have; each is asked, and none asks on."""
+    peers = edge.acme.peers
+    places = [f"@edge_peer_{number}" for number in range(len(peers))]
+    first = "$edge_asks_on" if peers else "=404"
+    lines = _block(f"location ^~ {CHALLENGES}/", ["root /srv/challenges;", "default_type text/plain;", f"try_files $uri {first};"])
+    for number, peer in enumerate(peers):
+        others = places[number + 1 :]
+        missed = [f"error_page 301 302 308 400 403 404 500 502 503 504 = {others[0]};"] if others else []
+        missed += ["proxy_intercept_errors on;", "recursive_error_pages on;"] if others else []
+        asked = [f"proxy_pass http://{peer};", "proxy_set_header Host $host;", "proxy_set_header Edge-Challenge 1;", "proxy_connect_timeout 3s;"]
+        lines += _block(f"location {places[number]}", [*asked, *missed])
+    return lines + (_block(f"location {NOBODY}", ["return 404;"]) if peers else [])
 
 
 def _page(edge: Edge) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import PROXIES, SERVICES, Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import HELPERS, PROXIES, SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_environment import NEED_URLS, environment, repeated, secrets
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_processes import check_lasting, check_processes
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_releases import check_releases
@@ -22,7 +22,7 @@ NEED_GROUPS = {"postgres": ("postgres",), "valkey": ("valkey",), "rabbitmq": ("r
 # What one host derives from the applications of all: users, databases, buckets, secrets and routes.
 SHARED = ("needs", "database", "bucket", "extensions", "credentials", "secrets")
 SHARED_OF_PROCESSES = ("name", "port", "routes")
-RESERVED_APPS = frozenset({*SERVICES, *PROXIES, "switch", "apps", "proxy", "stack", "docker"})
+RESERVED_APPS = frozenset({*SERVICES, *PROXIES, *HELPERS, "apps", "proxy", "stack", "docker"})
 RESERVED_DATABASES = frozenset({"postgres", "template0", "template1"})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import PROXIES, SERVICES, Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import HELPERS, PROXIES, SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size, port_number, positive
 
 CODE_FOLDERS = ("/app", "/src", "/code", "/usr/src/app")
@@ -18,7 +18,7 @@ PROCESS_FLOOR = "16M"
 # A process has its name as host name on the network where the data services have theirs; `migrate` is the release's own one-off container.
 RESERVED_PROCESSES = frozenset({*SERVICES, "migrate"})
 # One with a port is on the network of the edge too.
-RESERVED_WEB_PROCESSES = frozenset({*PROXIES, "switch"})
+RESERVED_WEB_PROCESSES = frozenset({*PROXIES, *HELPERS})
 
 
 def check_processes(app: dict[str, Any], path: Path, host: Host, report: Report) -> None:

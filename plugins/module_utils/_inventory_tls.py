@@ -8,9 +8,11 @@ import re
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Report, Stack
-from ansible_collections.longshore.stack.plugins.module_utils._routes import DIRECTORIES
+from ansible_collections.longshore.stack.plugins.module_utils._routes import ASK_THEMSELVES, DIRECTORIES, refusals
 
 DIRECTORY = re.compile(r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!&+,=:@%/?-]*)?$")
+PROVIDER = re.compile(r"^[a-z0-9-]+$")
+VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]*$")
 # RFC 8555, 7.3.4: the key in base64url, which has no padding there.
 EAB = {"id": re.compile(r"^[A-Za-z0-9._~:/+=@-]+$"), "key": re.compile(r"^[A-Za-z0-9_-]+$")}
 
@@ -61,10 +63,7 @@ def acme(stack: Stack, host: Host, report: Report) -> None:
             }[key]
             says = "is not what an authority gives"
             report.add(("stack_acme_eab", key), says, value=value, allowed=allowed, example=example, host=host.name)
-    proxies = stack.groups.get("proxy") or []
-    if get("stack_acme_challenge") == "tls" and len(proxies) > 1:
-        says = f"a challenge within TLS cannot be handed on, and the authority may ask any of {', '.join(proxies)}"
-        report.add("stack_acme_challenge", says, value="tls", allowed="auto, http", example="stack_acme_challenge: http", host=host.name)
+    challenge(stack, host, report)
     name = get("stack_domain") or ""
     if asks_public_authority(host) and (values.is_below(name, values.LOCAL_DOMAINS) or values.is_ip(name)):
         report.add(
@@ -85,6 +84,30 @@ def acme(stack: Stack, host: Host, report: Report) -> None:
                 example=f"{variable}: {port}",
                 host=host.name,
             )
+
+
+def challenge(stack: Stack, host: Host, report: Report) -> None:
+    way, proxy, proxies = host.values.get("stack_acme_challenge"), host.values.get("stack_proxy"), stack.groups.get("proxy") or []
+    example = "stack_acme_challenge: http"
+    if way == "tls" and len(proxies) > 1:
+        says = f"a challenge within TLS cannot be handed on, and the authority may ask any of {', '.join(proxies)}"
+        report.add("stack_acme_challenge", says, value=way, allowed="auto, http, dns", example=example, host=host.name)
+    elif way == "tls" and proxy not in ASK_THEMSELVES:
+        says = f"lego asks for the certificates of {proxy}, which has the port"
+        report.add("stack_acme_challenge", says, value=way, allowed="auto, http, dns", example=example, host=host.name)
+    for reason in refusals(proxy or "", [f"stack_acme_challenge: {way}"]).values():
+        report.add("stack_acme_challenge", f"{proxy} has it not: {reason}", value=way, allowed="auto, http, tls", example=example, host=host.name)
+    given = host.values.get("stack_acme_dns") or {}
+    example = "stack_acme_dns: {provider: hetzner, credentials: {HETZNER_API_KEY: '{{ vault_hetzner }}'}}"
+    if way == "dns" and not given.get("provider"):
+        report.add("stack_acme_dns", "is required by stack_acme_challenge: dns", allowed="a provider and its credentials", example=example, host=host.name)
+    elif given.get("provider") and not PROVIDER.match(given["provider"]):
+        allowed = "a name as lego has it"
+        report.add(("stack_acme_dns", "provider"), "is no provider", value=given["provider"], allowed=allowed, example=example, host=host.name)
+    for name, value in (given.get("credentials") or {}).items():
+        if not VARIABLE.match(name):
+            where, allowed = ("stack_acme_dns", "credentials", name), "names as lego has them"
+            report.add(where, "has a name that is no variable", value=value, allowed=allowed, example=example, host=host.name)
 
 
 def asks_public_authority(host: Host) -> bool:

@@ -23,7 +23,7 @@ RENAMED = {
 }
 # Words so common that a user's own variable may start with them: only a likely typing error is reported.
 COMMON_PREFIXES = frozenset({"app", "base", "image"})
-ROLE_GROUPS = {**dict.fromkeys(PROXIES, "proxy"), **{service: service for service in SERVICES}, "app": "app"}
+ROLE_GROUPS = {**dict.fromkeys(PROXIES, "proxy"), **{service: service for service in SERVICES}, "lego": "proxy", "app": "app"}
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 

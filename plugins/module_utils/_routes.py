@@ -42,6 +42,7 @@ OPTIONS = {
 EDGE_OPTIONS = {
     "stack_tls: internal": "an own certificate authority",
     "stack_tls: acme": "certificates from an ACME authority",
+    "stack_acme_challenge: dns": "names proven in the DNS, so that nobody has to reach the hosts",
     "stack_tls: files": "given certificates",
     "stack_tls: off": "HTTP only, behind a load balancer",
     "stack_trusted_proxies": "the client's address from a proxy before the edge",
@@ -51,8 +52,8 @@ EDGE_OPTIONS = {
 # What a proxy has not got: (proxy, option) and why. All else of both tables it has.
 REFUSED: dict[tuple[str, str], str] = {
     ("caddy", "rate_limit"): "its standard build has no rate limit",
+    ("caddy", "stack_acme_challenge: dns"): "its standard build knows no DNS provider",
     ("nginx", "stack_tls: internal"): "it has no certificate authority of its own",
-    ("nginx", "stack_tls: acme"): "it gets no certificates by itself",
     ("nginx", "HTTP/3"): "not yet",
 }
 # Options that mean nothing for what a route leads to.
@@ -66,8 +67,10 @@ SECURITY = {"hsts": "max-age=31536000", "nosniff": "nosniff", "frame": "SAMEORIG
 HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
 # Let's Encrypt's; https://letsencrypt.org/docs/acme-protocol-updates and /staging-environment
 DIRECTORIES = {"production": "https://acme-v02.api.letsencrypt.org/directory", "staging": "https://acme-staging-v02.api.letsencrypt.org/directory"}
-# By proxy: what it says of a name for which it got no certificate, with the reason in the first group.
-CERTIFICATE_LOGS = {"caddy": r'"level":"error"[^\n]*"identifiers?":\[?"{name}"[^\n]*?"error":"((?:[^"\\]|\\.)*)"'}
+# Proxies that speak ACME; for the others lego does.
+ASK_THEMSELVES = ("caddy",)
+# What each of them says of a name for which it got no certificate, with the reason in the first group.
+CERTIFICATE_LOGS = {"lego": r"certificate of {name}: (.*)", "caddy": r'"level":"error"[^\n]*"identifiers?":\[?"{name}"[^\n]*?"error":"((?:[^"\\]|\\.)*)"'}
 CHALLENGES = "/.well-known/acme-challenge"
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -127,12 +130,16 @@ class Route:
 
 @dataclass(frozen=True)
 class Acme:
-    """Where certificates are had, and how. url: of the directory. bound: to an account there is a key (EAB). peers: the other proxies, `address:port`."""
+    """Where certificates are had, and how. url: of the directory. account: name of the key of an account there (EAB). peers: the other proxies, `address:port`.
+
+    dns: the provider, as lego calls it, with `challenge` dns.
+    """
 
     url: str = ""
     email: str = ""
     challenge: str = "auto"
-    bound: bool = False
+    account: str = ""
+    dns: str = ""
     peers: tuple[str, ...] = ()
 
 
@@ -192,7 +199,8 @@ def acme(view: View) -> Acme:
         url=DIRECTORIES.get(given, given),
         email=view.own("stack_acme_email", "") or "",
         challenge=view.own("stack_acme_challenge", "") or "auto",
-        bound=bool(view.own("stack_acme_eab")),
+        account=(view.own("stack_acme_eab") or {}).get("id") or "",
+        dns=(view.own("stack_acme_dns") or {}).get("provider") or "",
         peers=tuple(f"{view.address(host)}:{port}" for host in view.hosts("proxy") if host != view.host),
     )
 
@@ -269,18 +277,41 @@ def _service(view: View, name: str) -> str:
     return f"{name if view.host in hosts else view.address(hosts[0])}:{console}"
 
 
+def dns_credentials(view: View) -> dict[str, str]:
+    """By variable of lego, what it needs to write into the DNS."""
+    given = view.own("stack_acme_dns") or {} if view.own("stack_acme_challenge") == "dns" else {}
+    return {name: str(text) for name, text in (given.get("credentials") or {}).items()}
+
+
+def lego_environment(view: View) -> dict[str, str]:
+    """The environment of the script that runs lego; secrets are files."""
+    told = acme(view)
+    found = {"ACME_SERVER": told.url, "ACME_EMAIL": told.email}
+    found |= {"ACME_EAB_ID": told.account} if told.account else {}
+    found |= {"ACME_OPTIONS": view.own("lego_options")} if view.own("lego_options") else {}
+    if told.challenge == "dns":
+        found |= {"ACME_DNS": told.dns, **{f"{name}_FILE": f"/run/secrets/acme_{name}" for name in dns_credentials(view)}}
+    return found
+
+
+def names(view: View) -> list[str]:
+    """The host names of the edge."""
+    given = [route["host"] for _app, _process, route in _wiring.app_routes(view)] + [route["host"] for route in view.own("stack_routes") or []]
+    return list(dict.fromkeys(name.lower() for name in given))
+
+
 def certificate_probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
     """One look at the certificate of each host name, as health_probe takes it; run on a proxy host."""
     tls, proxy = view.own("stack_tls", "internal"), view.own("stack_proxy", "caddy")
     if tls == "off":
         return []
-    names = [route["host"] for _app, _process, route in _wiring.app_routes(view)] + [route["host"] for route in view.own("stack_routes") or []]
+    client = proxy if proxy in ASK_THEMSELVES else "lego"
     common: dict[str, Any] = {"kind": "tls", "port": int(view.own("stack_https_port", 443)), "resolve": "127.0.0.1", "ca_path": ca_path or None}
     # Those of an own authority live for hours.
     common["min_days"] = 0 if tls == "internal" else int(view.own("stack_tls_min_days", 0))
     found = []
-    for name in dict.fromkeys(name.lower() for name in names):
-        log = {"log_container": f"{view.own('stack_name')}-{proxy}-{proxy}-1", "log_regex": CERTIFICATE_LOGS[proxy].format(name=re.escape(name))}
+    for name in names(view):
+        log = {"log_container": f"{view.own('stack_name')}-{client}-{client}-1", "log_regex": CERTIFICATE_LOGS[client].format(name=re.escape(name))}
         found.append({"name": f"certificate of {name}", "host": name, **common, **(log if tls == "acme" else {})})
     return found
 

@@ -22,11 +22,12 @@ KEY = {"id": "kid-1", "key": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx
 
 
 def programs() -> None:
-    """Both programs, installed where they are missing and can be."""
-    if not shutil.which("pebble"):
-        done = subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "pebble"], capture_output=True, text=True, check=False)
+    """The authority and a client of it, installed where they are missing and can be."""
+    missing = [name for name in ("pebble", "lego") if not shutil.which(name)]
+    if missing:
+        done = subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"there is no ACME authority here, and Debian's pebble cannot be installed: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"{' and '.join(missing)} of Debian cannot be installed here: {done.stderr.strip()[-200:]}")
 
 
 class Authority:
@@ -85,6 +86,11 @@ class Authority:
         with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=known, timeout=10) as answer:
             path.write_bytes(answer.read())
         return path
+
+    def txt(self, name: str, value: str) -> None:
+        """What the DNS says of it."""
+        verb, body = ("set", {"host": name, "value": value}) if value else ("clear", {"host": name})
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:8055/{verb}-txt", json.dumps(body).encode()), timeout=10).close()
 
     def leads(self, name: str, address: str) -> None:
         """The name leads there from now on."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -54,6 +55,11 @@ def edge_of(number: int | None = 0, peers: tuple[str, ...] = (), **variables) ->
     found = _routes.edge(view, bcrypt, variables.get("certificates", ()))
     routes = tuple(dataclasses.replace(one, upstreams=tuple(at.replace("switch:", "127.0.0.1:") for at in one.upstreams)) for one in found.routes)
     return dataclasses.replace(found, routes=routes, acme=dataclasses.replace(found.acme, peers=peers))
+
+
+def replaced(text: str, places: dict) -> str:
+    """The text with the places of the container's files as they are here."""
+    return re.sub("|".join(map(re.escape, places)), lambda found: str(places[found[0]]), text)
 
 
 def role_variable(role: str, name: str) -> str:

@@ -3,14 +3,13 @@
 # pylint: disable=wildcard-import,unused-wildcard-import  # the suite of all proxies is one file
 from __future__ import annotations
 
-import re
 import subprocess
 
 import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import Program, certificate_of, edge_of, own_network, program, speaks
+from native import Program, certificate_of, edge_of, own_network, program, replaced, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
 
@@ -59,8 +58,3 @@ def edge(tmp_path_factory):
     running.stop()
     for server in servers:
         server.shutdown()
-
-
-def replaced(text: str, places: dict) -> str:
-    """The text with the places of the container's files as they are here."""
-    return re.sub("|".join(map(re.escape, places)), lambda found: str(places[found[0]]), text)

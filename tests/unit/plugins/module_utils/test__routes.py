@@ -130,7 +130,7 @@ def test_the_edge_is_what_the_variables_of_the_stack_say():
         "acme",
         8080,
         8443,
-        Acme("https://ca.test/directory", "ops@a.test", bound=True),
+        Acme("https://ca.test/directory", "ops@a.test", account="a"),
         (("a.test",),),
         ("10.0.0.0/8",),
         access_log=False,

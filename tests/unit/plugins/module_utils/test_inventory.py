@@ -266,7 +266,11 @@ MEANING = {
         "stack_apps[shop].processes[web].routes[0].rate_limit",
         "caddy cannot serve the option rate_limit of the route app.shop.mycompany.net/: its standard build has no rate limit",
     ),
-    "ACME where the proxy has it not": ({"variables": {"stack_proxy": "nginx"}}, "stack_tls", "nginx has it not: it gets no certificates by itself"),
+    "own authority where the proxy has none": (
+        {"variables": {"stack_proxy": "nginx", "stack_tls": "internal", "stack_tls_internal_in_prod": True}},
+        "stack_tls",
+        "nginx has it not: it has no certificate authority of its own",
+    ),
     "limit that nginx cannot count": (
         {
             "variables": {"stack_proxy": "nginx", "stack_tls": "off"},
@@ -653,6 +657,27 @@ MEANING = {
     "acme in the open": ({"variables": {"stack_acme_directory": "http://acme.mycompany.net/d"}}, "stack_acme_directory", "is no authority"),
     "key of an account with signs": ({"variables": {"stack_acme_eab": {"id": "a", "key": "b=="}}}, "stack_acme_eab.key", "is not what an authority gives"),
     "name of a key with a space": ({"variables": {"stack_acme_eab": {"id": "a b", "key": "b"}}}, "stack_acme_eab.id", "is not what an authority gives"),
+    "challenge that nginx cannot answer": ({"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "tls"}}, "stack_acme_challenge", "lego asks for"),
+    "challenge that caddy cannot answer": (
+        {"variables": {"stack_acme_challenge": "dns", "stack_acme_dns": {"provider": "hetzner"}}},
+        "stack_acme_challenge",
+        "caddy has it not: its standard build knows no DNS provider",
+    ),
+    "challenge in nobody's DNS": (
+        {"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "dns"}},
+        "stack_acme_dns",
+        "is required by stack_acme_challenge: dns",
+    ),
+    "provider that is none": (
+        {"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "dns", "stack_acme_dns": {"provider": "My DNS"}}},
+        "stack_acme_dns.provider",
+        "is no provider",
+    ),
+    "credential that is no variable": (
+        {"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "dns", "stack_acme_dns": {"provider": "a", "credentials": {"api-key": "b"}}}},
+        "stack_acme_dns.credentials.api-key",
+        "has a name that is no variable",
+    ),
     "certificates for no time": ({"variables": {"stack_tls_min_days": -1}}, "stack_tls_min_days", "out of range"),
     "internal authority in prod": ({"variables": {"stack_tls": "internal"}}, "stack_tls", "browsers do not trust"),
     "wait for too long": ({"variables": {"stack_wait_timeout": 86400}}, "stack_wait_timeout", "out of range"),
