@@ -8,8 +8,11 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import ssl
+import subprocess
 import time
+from xml.etree import ElementTree
 
 import pytest
 from edge_client import APP, DOMAIN, Answer, Edge, Load, WebSocket, read_all
@@ -230,6 +233,34 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_never_read_in_two_
     assert answers == [] or answers[0].status in (400, 411, 413, 414, 501) or seen[0].endswith("/crafted"), answers
 
 
+CONFUSED = [
+    "/open/../closed/x", "/open/..%2fclosed/x", "/open/..%2Fclosed/x", "/open/%2e%2e/closed/x", "/open/.%2e/closed/x", "/open//..//closed/x",
+    "//closed/x", "/./closed/x", "/%63losed/x", "/closed%2fx", "/closed/%2e/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CONFUSED)
+def test_no_spelling_of_a_path_leads_past_a_guard(edge: Edge, path):
+    """Whatever could be read as a guarded path is guarded, or refused."""
+    answer = edge.ask(path, GUARDED)
+    assert answer.status in (400, 403, 404, 421), (answer.status, answer.text)
+
+
+@pytest.mark.parametrize(
+    "target", [f"https://{GUARDED}/login", f"http://{GUARDED}/login", f"https://unknown.{DOMAIN}/", f"https://{APP}:1/hello", "hello", "*"]
+)
+def test_the_name_in_a_target_does_not_lead_to_another_site(edge: Edge, target):
+    """The name of the connection, that of the header and that of the target are one name, or nobody answers."""
+    (answer,) = edge.raw(f"GET {target} HTTP/1.1\r\nHost: {APP}\r\nConnection: close\r\n\r\n".encode()) or [Answer(0)]
+    assert answer.status in (0, 400, 404, 421) or answer.text.startswith("web"), (answer.status, answer.text)
+
+
+def test_two_names_or_none_are_refused(edge: Edge):
+    for hosts in (f"Host: {APP}\r\nHost: {GUARDED}\r\n", f"Host: {GUARDED}\r\nHost: {APP}\r\n", ""):
+        answers = edge.raw(f"GET /hello HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
+        assert [answer.status for answer in answers] in ([400], [421], [404], []), (hosts, answers)
+
+
 # -- files -------------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +307,31 @@ def test_old_protocols_and_weak_ciphers_are_refused(edge: Edge):
         context.maximum_version = ssl.TLSVersion.TLSv1_2
 
     assert (refused(old), refused(weak), refused(good)) == (True, True, False)
+
+
+# https://wiki.mozilla.org/Security/Server_Side_TLS, intermediate, without what is only for RSA keys or finite fields.
+INTERMEDIATE = {
+    *("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"),
+    *(f"ECDHE-{key}-{cipher}" for key in ("ECDSA", "RSA") for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")),
+}
+
+
+def test_a_scanner_finds_nothing_beyond_the_intermediate_profile(edge: Edge):
+    found = scan(edge)
+    assert {(one.get("type"), one.get("version")) for one in found.iter("protocol") if one.get("enabled") == "1"} == {("tls", "1.2"), ("tls", "1.3")}
+    assert {one.get("cipher") for one in found.iter("cipher")} <= INTERMEDIATE
+    assert {one.get("vulnerable") for one in found.iter("heartbleed")} == {"0"}
+    assert {(one.get("supported"), one.get("secure")) for one in found.iter("compression")} <= {("0", None)}
+
+
+def scan(edge: Edge) -> ElementTree.Element:
+    """What sslscan sees, which is installed where it is missing and can be."""
+    if not shutil.which("sslscan"):
+        done = subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "sslscan"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"there is no sslscan here, and it cannot be installed: {done.stderr.strip()[-200:]}")
+    words = ["sslscan", "--no-colour", "--xml=-", f"--sni-name={APP}", f"{edge.address}:{edge.https_port}"]
+    return ElementTree.fromstring(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
 # -- operations --------------------------------------------------------------------------------------------------------------
