@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 HOSTS = HERE.parent / "tests/hosts"
 # With the import mode of this project a test does not see the files beside it.
 sys.path.insert(0, str(HERE / "shared"))
-pytest.register_assert_rewrite("s3_buckets", "edge_suite", "edge_client")
+pytest.register_assert_rewrite("s3_buckets", "edge_suite", "edge_client", "edge_acme")
 S3_PORTS = {"minio": 9000, "seaweedfs": 8333}
 
 
@@ -100,8 +100,8 @@ class Service:
 
 @pytest.fixture
 def service(host):
-    """service("postgres") is the container of a service role."""
-    return lambda name: Service(host, f"molecule-{name}-{name}-1")
+    """service("postgres") is the container of a service role, service("traefik", "traefik-pages") another one beside it."""
+    return lambda name, beside="": Service(host, f"molecule-{name}-{beside or name}-1")
 
 
 @pytest.fixture

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 from edge_client import Edge
 
+REDIRECT = "s#app.shop.test/new[0-9]*#app.shop.test/new{number}#"
 
-def edge_on(host, role: str, authority: str, config: str, reload: str, **loses: float) -> Iterator[Edge]:
-    """authority: file of this machine. config: the proxy's file on the host, in which another target of a redirect is a change. reload: in its container."""
+
+def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str = REDIRECT, **loses: float) -> Iterator[Edge]:
+    """authority: file of this machine. config: the proxy's file on the host. edit: what makes a change of it. reload: in its container."""
     page = f"/var/lib/molecule/{role}/maintenance/shop.html"
 
     def change(number: int) -> None:
-        host.check_output(f"sed -i 's#app.shop.test/new[0-9]*#app.shop.test/new{number or ''}#' /opt/molecule/{role}/config/{config}")
+        host.check_output("sed -i %s %s", edit.format(number=number or ""), f"/opt/molecule/{role}/config/{config}")
         host.check_output("docker exec %s sh -c %s", f"molecule-{role}-{role}-1", reload)
 
     def maintenance(text: str) -> None:
@@ -26,5 +28,5 @@ def edge_on(host, role: str, authority: str, config: str, reload: str, **loses: 
 
     # The address that leads out, not one of the engine's own networks.
     address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
-    yield Edge(address, 80, 443, authority, change, maintenance, **loses)
+    yield Edge(address, 80, 443, authority, change, maintenance, proxy=role, **loses)
     change(0)

@@ -52,7 +52,7 @@ from functools import partial
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.longshore.stack.plugins.module_utils import _edge_nginx, _routes
+from ansible_collections.longshore.stack.plugins.module_utils import _edge_nginx, _edge_traefik, _routes
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import WiringError
 from ansible_collections.longshore.stack.plugins.plugin_utils.certificates import names_in
@@ -63,6 +63,7 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_o
 # By proxy: the text of each of its files.
 RENDERERS = {
     "caddy": lambda edge, view: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")},
+    "traefik": lambda edge, _view: _edge_traefik.files(edge),
     "nginx": lambda edge, view: _edge_nginx.files(edge, view.own("nginx_config", "") or ""),
 }
 
@@ -93,7 +94,9 @@ class LookupModule(LookupBase):
         hashed, certificates = partial(self._hashed, view.own("stack_name", "")), self._given(view, "certificate")
         edge = _routes.edge(view, hashed, [names_in(text) for text in certificates])
         files = RENDERERS[view.own("stack_proxy", "caddy")](edge, view)
-        files |= {f"config/certificates/{number}.pem": text for number, text in enumerate(certificates)}
+        # The folder that the proxy has mounted.
+        folder = "config/traefik" if "config/traefik/traefik.yml" in files else "config"
+        files |= {f"{folder}/certificates/{number}.pem": text for number, text in enumerate(certificates)}
         return [{"path": path, "content": content} for path, content in files.items()]
 
     def _secrets(self, view, uid):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Acme, Edge, Route, Static, inside
 
@@ -27,6 +28,28 @@ def caddyfile(edge: Edge, extra: str = "") -> str:
     lines += ["", *_block("http://", [*_log(edge), *QUIET, "respond 404"])]
     lines += ["", *_block("https://", [*_log(edge), *QUIET, "respond 421"])] if secure and edge.sites else []
     return "\n".join(lines) + "\n"
+
+
+def pages(edge: Edge, sites: int, plain: int, closed: int) -> str:
+    """For a proxy that has neither files nor pages, a Caddy beside it: at three ports its sites of files and redirects, what is asked over HTTP where there is
+    TLS, and the pages of maintenance. What guards a route is the proxy's business.
+    """
+    bare = [replace(route, allow=(), logins=(), request_id=False, security={}) for route in edge.routes if route.static or route.redirect]
+    within = replace(edge, routes=tuple(bare), tls="off", http_port=sites, access_log=False, trusted_proxies=(), http3=False)
+    page = [f"header Retry-After {edge.maintenance_seconds}", "header Cache-Control no-store", "method GET"]
+    lines = [caddyfile(within), *_block(f"http://:{closed}", [*QUIET, *page, *_block("file_server", ["root /srv/maintenance", "status 503"])])]
+    if edge.tls != "off":
+        moved = [*_own_challenges(edge), *_challenges(edge), f"redir https://{{host}}{_port(edge)}{{uri}} 308"]
+        lines += ["", *_block(f"http://:{plain}", [*QUIET, *_block("route", moved)])]
+    return "\n".join(lines) + "\n"
+
+
+def _own_challenges(edge: Edge) -> list[str]:
+    """What lego has begun here."""
+    if edge.tls != "acme" or edge.acme.challenge == "dns":
+        return []
+    there = [f"path {CHALLENGES}/*", *_block("file", ["root /srv/challenges"])]
+    return [*_block("@begun", there), *_block("handle @begun", _block("file_server", ["root /srv/challenges"]))]
 
 
 def _options(edge: Edge, extra: str) -> list[str]:
@@ -54,7 +77,7 @@ def _issuer(acme: Acme) -> list[str]:
 
 def _challenges(edge: Edge) -> list[str]:
     """What Caddy does not know of an authority's questions, another proxy may have asked for; each is asked, and none asks on."""
-    if edge.tls != "acme" or not edge.acme.peers:
+    if edge.tls != "acme" or edge.acme.challenge == "dns" or not edge.acme.peers:
         return []
     first = [f"path {CHALLENGES}/*", "not header Edge-Challenge *"]
     return [*_block("@challenge", first), *_block("handle @challenge", _asked(edge.acme.peers))]

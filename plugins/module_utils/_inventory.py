@@ -15,7 +15,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._specs import Role
 SERVICES = ("postgres", "valkey", "rabbitmq", "minio", "seaweedfs")
 PROXIES = ("caddy", "traefik", "nginx")
 # Containers of the stack beside those of services and proxies.
-HELPERS = ("switch", "lego")
+HELPERS = ("switch", "lego", "traefik-pages")
 PLACEHOLDER = "CHANGE_ME"
 # A key is one as a word or at the end of a name; in `valkey_port`, and in Valkey's own name, it is none.
 SECRET_NAME = re.compile(r"passw|secret|token|credential|api_?key|(?:^|_)keys?(?:_|$)|(?<!val)keys?$", re.IGNORECASE)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
-PROXIES = ("caddy", "nginx")
+PROXIES = ("caddy", "traefik", "nginx")
 # What a route of `stack_routes` may lead to; a route of a process leads to the process.
 TARGETS = ("service", "static", "redirect", "upstream")
 # Services with something for browsers or clients outside of the stack: the console of one, the endpoint of S3.
@@ -47,14 +47,24 @@ EDGE_OPTIONS = {
     "stack_tls: off": "HTTP only, behind a load balancer",
     "stack_trusted_proxies": "the client's address from a proxy before the edge",
     "stack_access_log": "access log in JSON",
+    "slow clients": "a client that does not come to the end of its headers within 15 seconds is sent away",
     "HTTP/3": "HTTP/3 (`caddy_http3`)",
 }
 # What a proxy has not got: (proxy, option) and why. All else of both tables it has.
 REFUSED: dict[tuple[str, str], str] = {
     ("caddy", "rate_limit"): "its standard build has no rate limit",
     ("caddy", "stack_acme_challenge: dns"): "its standard build knows no DNS provider",
+    ("traefik", "max_body"): "it would hold every request and answer back until it is whole",
+    ("traefik", "request_id"): "it makes none",
+    ("traefik", "stack_tls: internal"): "it has no certificate authority of its own",
+    ("traefik", "HTTP/3"): "not yet",
     ("nginx", "stack_tls: internal"): "it has no certificate authority of its own",
     ("nginx", "HTTP/3"): "not yet",
+}
+# What is to be known of what a proxy has.
+REMARKS: dict[tuple[str, str], str] = {
+    ("traefik", "security"): "in place of what the application gives",
+    ("traefik", "slow clients"): "after ten minutes, which is also the longest that an upload may take",
 }
 # Options that mean nothing for what a route leads to.
 IDLE = {
@@ -350,9 +360,13 @@ def table() -> str:
     """What each proxy can, as a table for the documentation."""
     lines = ["| option | what it is | " + " | ".join(PROXIES) + " |", "|---|---|" + "---|" * len(PROXIES)]
     for option, words in {**OPTIONS, **EDGE_OPTIONS}.items():
-        cells = [f"no: {REFUSED[proxy, option]}" if (proxy, option) in REFUSED else "yes" for proxy in PROXIES]
-        lines.append(f"| `{option}` | {words} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{option}` | {words} | " + " | ".join(_cell(proxy, option) for proxy in PROXIES) + " |")
     return "\n".join(lines)
+
+
+def _cell(proxy: str, option: str) -> str:
+    key = (proxy, option)
+    return f"no: {REFUSED[key]}" if key in REFUSED else f"yes, {REMARKS[key]}" if key in REMARKS else "yes"
 
 
 def covers(name: str, host: str) -> bool:

@@ -48,13 +48,25 @@ def own_network() -> None:
 
 def edge_of(number: int | None = 0, peers: tuple[str, ...] = (), **variables) -> _routes.Edge:
     """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route. peers: the other proxies."""
-    shared = {**INVENTORY, **variables}
+    shared = served({**INVENTORY, **variables})
     if number is not None:
         shared["stack_routes"] = [*shared["stack_routes"], {"host": f"n{number}.shop.test", "redirect": "https://app.shop.test"}]
     view = View("box", {"proxy": ["box"], "app": ["box"]}, lambda _host, name, default=None: shared.get(name, default))
     found = _routes.edge(view, bcrypt, variables.get("certificates", ()))
     routes = tuple(dataclasses.replace(one, upstreams=tuple(at.replace("switch:", "127.0.0.1:") for at in one.upstreams)) for one in found.routes)
     return dataclasses.replace(found, routes=routes, acme=dataclasses.replace(found.acme, peers=peers))
+
+
+def served(inventory: dict) -> dict:
+    """The inventory without what its proxy has not got."""
+    lacks = _routes.refusals(inventory.get("stack_proxy", "caddy"), list(_routes.OPTIONS))
+
+    def kept(routes: list) -> list:
+        return [{name: value for name, value in route.items() if name not in lacks} for route in routes]
+
+    processes = [[{**process, "routes": kept(process["routes"])} for process in app["processes"]] for app in inventory["stack_apps"]]
+    apps = [{**app, "processes": those} for app, those in zip(inventory["stack_apps"], processes, strict=True)]
+    return {**inventory, "stack_apps": apps, "stack_routes": kept(inventory["stack_routes"])}
 
 
 def replaced(text: str, places: dict) -> str:

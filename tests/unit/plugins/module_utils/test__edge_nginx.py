@@ -9,7 +9,7 @@ import re
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
-from ansible_collections.longshore.stack.plugins.module_utils._routes import Edge, Login, RateLimit, Route, Static
+from ansible_collections.longshore.stack.plugins.module_utils._routes import Acme, Edge, Login, RateLimit, Route, Static
 
 WEB = Route("a.test", app="shop", upstreams=("switch:20001",))
 
@@ -109,3 +109,20 @@ def test_the_team_and_proxies_before_the_edge_are_known():
 def test_the_access_log_can_be_off_and_lines_of_the_user_are_there():
     assert "access_log off;" in flat(access_log=False).partition("server {")[0]
     assert "client_body_timeout 30s; server {" in flat(extra="client_body_timeout 30s;\n")
+
+
+def test_a_certificate_that_lego_gets_is_read_for_each_connection_and_its_challenges_are_answered():
+    found = flat(tls="acme", certificates=(), acme=Acme("u", "m"))
+    assert "ssl_certificate /srv/certificates$edge_when_asked/a.test.pem; ssl_certificate_key /srv/certificates$edge_when_asked/a.test.pem;" in found
+    challenges = "location ^~ /.well-known/acme-challenge/ { root /srv/challenges; default_type text/plain; try_files $uri =404; }"
+    assert f"{challenges} location / {{ return 308 https://a.test$request_uri; }}" in found
+    assert "acme-challenge" not in flat(tls="acme", certificates=(), acme=Acme("u", "m", "dns", dns="hetzner"))
+
+
+def test_a_challenge_that_another_proxy_began_is_handed_to_each_of_them_and_by_none_of_them_again():
+    found = flat(tls="acme", certificates=(), acme=Acme("u", "m", peers=("10.0.0.2:80", "10.0.0.3:80")))
+    assert 'map $http_edge_challenge $edge_asks_on { "" @edge_peer_0; default @edge_nobody; }' in found
+    assert "try_files $uri $edge_asks_on;" in found
+    first, second = re.findall(r"location @edge_peer_\d { (.*?) }", found)
+    assert "proxy_pass http://10.0.0.2:80;" in first and "= @edge_peer_1;" in first
+    assert "proxy_pass http://10.0.0.3:80;" in second and "error_page" not in second

@@ -1,0 +1,65 @@
+# Copyright (c) 2026 longshore contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates from a real authority on the test host, for every proxy in its container; how authorities fail is tested in tests/edge."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from edge_client import Edge
+
+KEY = {"id": "kid-1", "key": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
+SETTINGS = """{"pebble": {"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000", "certificate": "/srv/authority/own.pem",
+ "privateKey": "/srv/authority/own.key", "httpPort": 80, "tlsPort": 443, "externalAccountBindingRequired": true,
+ "externalAccountMACKeys": {"%(id)s": "%(key)s"}}}"""
+# Every name leads to the host itself, and what it trusts is what its proxy trusts.
+START = """set -e
+command -v pebble >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends pebble; } >/dev/null 2>&1
+mkdir -p /srv/authority && cd /srv/authority
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -addext subjectAltName=IP:%(address)s,IP:127.0.0.1 \
+    -keyout own.key -out own.pem 2>/dev/null
+cp own.pem /usr/local/share/ca-certificates/authority.crt && update-ca-certificates >/dev/null 2>&1
+cat > pebble.json <<'END'
+%(settings)s
+END
+systemctl stop authority authority-names 2>/dev/null || true
+systemd-run --quiet --unit authority-names pebble-challtestsrv -defaultIPv4 %(address)s -defaultIPv6 '' \
+    -http01 '' -https01 '' -tlsalpn01 '' -dns01 127.0.0.1:8053
+systemd-run --quiet --unit authority --setenv PEBBLE_VA_NOSLEEP=1 pebble -config /srv/authority/pebble.json -dnsserver 127.0.0.1:8053
+for _ in $(seq 50); do curl -fs --cacert own.pem https://127.0.0.1:15000/roots/0 > root.pem && exit 0; sleep 0.2; done
+exit 1
+"""
+
+
+@pytest.fixture
+def acme(host, tmp_path):
+    """What the inventory says of the authority, and the file with what a client has to trust."""
+    address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
+    host.check_output("bash -c %s", START % {"address": address, "settings": SETTINGS % KEY})
+    root = tmp_path / "root.pem"
+    root.write_text(host.file("/srv/authority/root.pem").content_string, encoding="ascii")
+    given = {"stack_tls": "acme", "stack_acme_email": "ops@shop.test", "stack_acme_directory": f"https://{address}:14000/dir", "stack_acme_eab": KEY}
+    yield given, Edge(address, 80, 443, str(root), lambda _number: None, lambda _text: None)
+    host.check_output("systemctl stop authority authority-names; rm /usr/local/share/ca-certificates/authority.crt; update-ca-certificates >/dev/null 2>&1")
+
+
+def test_names_get_certificates_from_an_authority_and_a_second_run_changes_nothing(host, acme, converge, name):
+    given, client = acme
+    run = converge(**given)
+    assert run.rc == 0, run.output
+    begin = time.monotonic()
+    for route in ("app.shop.test", "plain.shop.test"):
+        while True:
+            try:
+                assert client.ask("/hello", route).text.endswith("/hello")
+                break
+            except OSError as error:
+                assert time.monotonic() - begin < 60, error
+                time.sleep(0.5)
+    print(f"after the end of the run two names had certificates in {time.monotonic() - begin:.1f} s")
+    assert converge(**given).changed(name) == 0
+    said = host.check_output("docker inspect $(docker ps -q); grep -rs . /opt/molecule")
+    assert KEY["key"] not in said
+    assert converge().rc == 0
