@@ -26,6 +26,8 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.passwords import b
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = yaml.safe_load((ROOT / "molecule/shared/edge_vars/all.yml").read_text(encoding="utf-8"))
+# What was chosen from a matrix; conftest.py shows it.
+SAMPLES: list[str] = []
 CLONE_NEWNET = 0x40000000
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import random
 import re
 import signal
 import ssl
@@ -20,7 +21,7 @@ import pytest
 from authority import KEY, Authority, programs
 from edge_client import APP, Edge
 from edge_upstream import serve
-from native import ROOT, Program, answers, edge_of, own_network, program, replaced, role_variable
+from native import ROOT, SAMPLES, Program, answers, edge_of, own_network, program, replaced, role_variable
 
 from ansible_collections.longshore.stack.plugins.module_utils import _routes
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
@@ -29,6 +30,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._edge_traefik impo
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
 SOAK = os.environ.get("STACK_SOAK") == "1"
+SEED = int(os.environ.get("JOURNEY_SEED") or time.time())
 # As the role of the stack has it on a host that trusts the authority.
 GIVEN = {"stack_tls": "acme", "stack_acme_email": "ops@shop.test", "stack_acme_directory": Authority.url}
 
@@ -242,7 +244,18 @@ class Traefik(WithLego):
 RENDERERS = {"nginx": nginx_files, "traefik": traefik_files}
 
 
-@pytest.fixture(params=[Caddy, Traefik, Nginx], ids=lambda kind: kind.kind)
+KINDS = [Caddy, Traefik, Nginx]
+
+
+def of(what: str, kinds: list[type[Proxy]]) -> pytest.MarkDecorator:
+    """The test is of each of these proxies in the soak, else of one that the seed chooses."""
+    chosen = kinds if SOAK else [random.Random(f"{SEED} {what}").choice(kinds)]
+    if not SOAK:
+        SAMPLES.append(f"           sample of proxies, {what} (JOURNEY_SEED={SEED}): {chosen[0].kind}")
+    return pytest.mark.parametrize("proxy", chosen, indirect=True, ids=lambda kind: kind.kind)
+
+
+@pytest.fixture
 def proxy(tmp_path, authority, request):
     """Makes proxies of a kind, which end with the test."""
     made: list[Proxy] = []
@@ -275,10 +288,11 @@ def serves(proxy: Proxy, name: str = APP) -> bool:
     return proxy.client().ask("/hello", name).text == "web /hello"
 
 
-@pytest.mark.parametrize("challenge", ["auto", "http", "tls"])
+WAYS = [(Caddy, "auto"), (Caddy, "http"), (Caddy, "tls"), (Traefik, "auto"), (Nginx, "auto")]
+
+
+@pytest.mark.parametrize(("proxy", "challenge"), WAYS, indirect=["proxy"], ids=[f"{kind.kind}-{challenge}" for kind, challenge in WAYS])
 def test_a_name_gets_a_certificate_that_outlives_its_proxy(proxy, authority, challenge):
-    if challenge == "tls" and proxy.kind not in _routes.ASK_THEMSELVES:
-        pytest.skip(f"lego asks for the certificates of {proxy.kind}, over HTTP")
     begin = time.monotonic()
     one = proxy(stack_acme_challenge=challenge).start(APP)
     until(lambda: serves(one))
@@ -293,6 +307,7 @@ def test_a_name_gets_a_certificate_that_outlives_its_proxy(proxy, authority, cha
     assert (authority.said().count("Added order"), authority.said().count("accounts in memory")) == (orders, accounts)
 
 
+@of("an added name", KINDS)
 def test_an_added_name_gets_one_of_its_own_from_the_same_account_and_a_wrong_one_is_named_and_harms_nobody(proxy, authority):
     one = proxy().start(APP)
     until(lambda: serves(one))
@@ -309,6 +324,7 @@ def test_an_added_name_gets_one_of_its_own_from_the_same_account_and_a_wrong_one
     assert serves(one) and one.why(APP) == ""
 
 
+@of("renewal", KINDS)
 @pytest.mark.parametrize("authority", [{"seconds": 24}], indirect=True)
 def test_a_certificate_is_renewed_in_time_and_the_old_one_stays_while_the_authority_is_down(proxy, authority):
     one = proxy(every=1).start(APP)
@@ -326,6 +342,7 @@ def test_a_certificate_is_renewed_in_time_and_the_old_one_stays_while_the_author
     assert "connection refused" in one.why(APP)
 
 
+@of("an authority that is down", KINDS)
 def test_an_authority_that_is_down_at_the_start_is_asked_again(proxy, authority):
     authority.stop()
     one = proxy().start(APP)
@@ -341,6 +358,7 @@ def test_an_authority_that_is_down_at_the_start_is_asked_again(proxy, authority)
     until(lambda: serves(one), 100)
 
 
+@of("another authority", KINDS)
 def test_another_authority_takes_over_and_going_back_asks_for_nothing(proxy, authority, tmp_path):
     one = proxy().start(APP)
     until(lambda: serves(one))
@@ -391,12 +409,14 @@ def limited(authority):
     server.server_close()
 
 
+@of("a limit", KINDS)
 def test_an_authority_that_gives_no_more_says_so(proxy, limited):
     one = proxy(stack_acme_directory=limited).start(APP)
     until(lambda: one.why(APP))
     assert "rateLimited" in one.why(APP) and "too many certificates" in one.why(APP)
 
 
+@of("the key of an account", KINDS)
 @pytest.mark.parametrize("authority", [{"bound": True}], indirect=True)
 def test_an_authority_that_wants_to_know_its_customers_gets_their_key(proxy, authority):
     stranger = proxy(number=1).start(APP)
@@ -411,6 +431,7 @@ def test_an_authority_that_wants_to_know_its_customers_gets_their_key(proxy, aut
     assert configuration and KEY["key"] not in configuration + known.log
 
 
+@of("several proxies", KINDS)
 def test_each_of_several_proxies_gets_a_certificate_whichever_of_them_the_authority_asks(proxy, authority):
     several = [proxy(number=number) for number in (1, 2, 3)]
     # The third one alone is asked.
@@ -447,9 +468,8 @@ def provider(authority):
     server.server_close()
 
 
+@of("the DNS", [kind for kind in KINDS if not _routes.refusals(kind.kind, ["stack_acme_challenge: dns"])])
 def test_a_name_that_leads_elsewhere_is_proven_in_the_dns(proxy, authority, provider):
-    if reason := _routes.refusals(proxy.kind, ["stack_acme_challenge: dns"]):
-        pytest.skip(f"{proxy.kind}: {reason}")
     authority.leads(APP, "192.0.2.1")
     options = "--dns.disable-cp --dns.resolvers 127.0.0.1:8053"
     one = proxy(stack_acme_challenge="dns", stack_acme_dns=provider, lego_options=options).start(APP)

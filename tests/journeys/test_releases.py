@@ -403,7 +403,7 @@ def test_the_disk_does_not_grow_over_thirty_deploys_of_versions_with_layers_of_t
     seen = []
     for number in range(30):
         fleet.app["version"] = f"2.0.{number}"
-        with new_version(images["applications"]["longshore.test/example:1.0.0"], f"longshore.test/example:2.0.{number}", tmp_path) as archive:
+        with new_version(images["applications"]["longshore.test/example:1.1.1"], f"longshore.test/example:2.0.{number}", tmp_path) as archive:
             fleet.app["archive"] = str(archive)
             fleet.deploy(f"version 2.0.{number}").succeeded()
         seen.append({name: footprint(host) for name, host in fleet.apps.items()})
