@@ -46,7 +46,8 @@ class Edge:
     maintenance: puts a page up (or, without, down).
 
     loses, loses_http2: fresh HTTP/1.1 connections, and requests of an HTTP/2 client, that each change may cost where a proxy cannot do better
-    (see docs/edge.md). proxy: which it is.
+    (see docs/edge.md). proxy: which it is. patience: seconds until a page of
+    maintenance comes and goes; with 0, at once.
     """
 
     address: str
@@ -58,6 +59,7 @@ class Edge:
     loses: float = 0
     loses_http2: float = 0
     proxy: str = "caddy"
+    patience: float = 0
 
     def connect(self, name: str = APP, secure: bool = True, timeout: float = 30, context: ssl.SSLContext | None = None) -> socket.socket:
         plain = socket.create_connection((self.address, self.https_port if secure else self.http_port), timeout)

@@ -12,6 +12,7 @@ import shutil
 import ssl
 import subprocess
 import time
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -350,15 +351,24 @@ def scan(edge: Edge) -> ElementTree.Element:
 # -- operations --------------------------------------------------------------------------------------------------------------
 
 
+def in_time(edge: Edge, good: Callable[[], bool]) -> None:
+    """Waits as long as the documentation says that it may take."""
+    end = time.monotonic() + edge.patience
+    while time.monotonic() < end and not good():
+        time.sleep(0.1)
+
+
 def test_under_maintenance_everybody_gets_the_page(edge: Edge):
     edge.maintenance("<p>back soon</p>")
     try:
+        in_time(edge, lambda: edge.ask("/hello").status == 503)
         for path in ("/hello", "/docs/start"):
             answer = edge.ask(path, method="POST", body=b"x")
             assert (answer.status, answer.headers["retry-after"], answer.text) == (503, "300", "<p>back soon</p>")
         assert edge.ask("/", f"plain.{DOMAIN}").status == 200
     finally:
         edge.maintenance("")
+    in_time(edge, lambda: edge.ask("/hello").status == 200)
     assert edge.ask("/hello").text == "web /hello"
 
 

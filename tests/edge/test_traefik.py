@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 
 import pytest
 from edge_client import Edge
@@ -50,11 +49,9 @@ def edge(tmp_path_factory):
             page.write_text(text, encoding="utf-8")
         else:
             page.unlink()
-        # The script looks once a second.
-        time.sleep(2.5)
 
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, proxy="traefik")
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, proxy="traefik", patience=2)
     running = []
     try:
         home = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "home")}

@@ -18,7 +18,7 @@ AUTHORITY = Path(__file__).parents[3] / ".cache/edge/sites.pem"
 def edge(host):
     # The mark of the file has a value that means nothing.
     edit = 's#"X-Edge": "[0-9]*"#"X-Edge": "{number}"#'
-    yield from edge_on(host, "traefik", str(AUTHORITY), "traefik/dynamic/edge.yml", "sleep 2", edit)
+    yield from edge_on(host, "traefik", str(AUTHORITY), "traefik/dynamic/edge.yml", "sleep 2", edit, patience=2)
 
 
 def test_the_containers_are_hardened(hardened, service):
