@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from image_support import docker, http_status, until
@@ -56,5 +57,7 @@ def test_a_stop_is_quick_and_clean(edge):
     assert (code, seconds < 10) == (0, True)
 
 
-def test_its_version_is_the_one_that_is_pinned(ref):
-    assert "nginx/1.30." in docker("run", "--rm", "--network", "none", ref, "sh", "-c", "nginx -v 2>&1").stdout
+def test_its_version_knows_what_is_written_for_it(ref):
+    said = docker("run", "--rm", "--network", "none", ref, "sh", "-c", "nginx -v 2>&1").stdout
+    # The recipe takes what Debian's unstable suite has by now.
+    assert tuple(map(int, re.search(r"nginx/(\d+)\.(\d+)", said).groups())) >= (1, 30), said
