@@ -11,6 +11,7 @@ release    a deploy on one host, stage by stage: how much of it is neither image
 switch     failed requests, and p99 in the second around the switch, under steady load: a deploy, against `docker compose up -d` by hand.
 rollback   seconds from the start of the playbook until the switch is done: containers started, and the previous release kept warm.
 hosts      a deploy over 1, 2, 4 and 8 application hosts, of one small process.
+edge       requests a second and p99 through each proxy of the edge, against the plainest configuration of it by hand.
 switches   a hundred switches under keep-alive load: the role's switch, against Caddy that is reloaded.
 
 They use the hosts, images and inventory of tests/journeys, make what is missing of them, and remove their hosts.
@@ -180,6 +181,7 @@ def up() -> None:
 
 if __name__ == "__main__":
     measures = {"bare": bare, "unchanged": unchanged, "up": up, "release": releases.release, "switch": releases.switch}
+    measures["edge"] = lambda: subprocess.run([sys.executable, str(ROOT / "benchmarks/edges.py")], check=True)
     measures |= {"rollback": releases.rollback, "hosts": releases.hosts, "switches": switches.hundred}
     unknown = set(sys.argv[1:]) - set(measures)
     if unknown:
