@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 HOSTS = HERE.parent / "tests/hosts"
 # With the import mode of this project a test does not see the files beside it.
 sys.path.insert(0, str(HERE / "shared"))
-pytest.register_assert_rewrite("s3_buckets", "edge_suite", "edge_client", "edge_acme")
+pytest.register_assert_rewrite("s3_buckets", "edge_suite", "edge_client", "edge_container")
 S3_PORTS = {"minio": 9000, "seaweedfs": 8333}
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Edge, RateLimit, Route, Static, inside
 
 FOLDER = "/etc/edge"
-# Where lego puts what it has.
-LIVE = "/srv/certificates"
+# Where lego, or the stack's own authority, puts what it has.
+LIVE, WATCHED = "/srv/certificates", ("acme", "internal")
 NOBODY = "@edge_nobody"
 MAINTENANCE = "/.longshore-maintenance"
 # Mozilla's intermediate profile.
@@ -83,7 +83,7 @@ def _http(edge: Edge) -> list[str]:
         *_block("map $http_upgrade $edge_connection", ["default upgrade;", '"" "";']),
         *_trust(edge),
         *_team(edge),
-        *(_block("map $ssl_server_name $edge_when_asked", ['default "";']) if edge.tls == "acme" else []),
+        *(_block("map $ssl_server_name $edge_when_asked", ['default "";']) if edge.tls in WATCHED else []),
         *(_block("map $http_edge_challenge $edge_asks_on", ['"" @edge_peer_0;', f"default {NOBODY};"]) if _asked(edge) and edge.acme.peers else []),
         *_proxied(),
         f"gzip_types {COMPRESSED};",
@@ -191,7 +191,7 @@ def _servers(edge: Edge) -> list[str]:
 
 
 def _certificate(edge: Edge, host: str) -> list[str]:
-    if edge.tls == "acme":
+    if edge.tls in WATCHED:
         # A variable in its name has the file read for each handshake: one that comes later, or is renewed, needs no reload.
         return [f"ssl_certificate{kind} {LIVE}$edge_when_asked/{host}.pem;" for kind in ("", "_key")]
     number = edge.certificate_of(host)

@@ -56,9 +56,7 @@ REFUSED: dict[tuple[str, str], str] = {
     ("caddy", "stack_acme_challenge: dns"): "its standard build knows no DNS provider",
     ("traefik", "max_body"): "it would hold every request and answer back until it is whole",
     ("traefik", "request_id"): "it makes none",
-    ("traefik", "stack_tls: internal"): "it has no certificate authority of its own",
     ("traefik", "HTTP/3"): "not yet",
-    ("nginx", "stack_tls: internal"): "it has no certificate authority of its own",
     ("nginx", "HTTP/3"): "not yet",
 }
 # What is to be known of what a proxy has.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from edge_acme import *  # noqa: F403, certificates from an authority
+from edge_container import *  # noqa: F403, what only a container shows
 from edge_host import edge_on
 from edge_suite import *  # noqa: F403, the tests of all proxies
 

@@ -266,11 +266,6 @@ MEANING = {
         "stack_apps[shop].processes[web].routes[0].rate_limit",
         "caddy cannot serve the option rate_limit of the route app.shop.mycompany.net/: its standard build has no rate limit",
     ),
-    "own authority where the proxy has none": (
-        {"variables": {"stack_proxy": "nginx", "stack_tls": "internal", "stack_tls_internal_in_prod": True}},
-        "stack_tls",
-        "nginx has it not: it has no certificate authority of its own",
-    ),
     "limit that nginx cannot count": (
         {
             "variables": {"stack_proxy": "nginx", "stack_tls": "off"},

@@ -1,6 +1,9 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates from a real authority on the test host, for every proxy in its container; how authorities fail is tested in tests/edge."""
+"""What only a proxy in its container shows, the same for each: certificates of every origin on a test host, and what its end costs.
+
+How authorities fail is tested in tests/edge.
+"""
 
 from __future__ import annotations
 
@@ -63,3 +66,30 @@ def test_names_get_certificates_from_an_authority_and_a_second_run_changes_nothi
     said = host.check_output("docker inspect $(docker ps -q); grep -rs . /opt/molecule")
     assert KEY["key"] not in said
     assert converge().rc == 0
+
+
+def test_names_have_certificates_of_the_stacks_own_authority(host, converge, name, role, tmp_path):
+    assert converge(stack_tls="internal").rc == 0
+    place = "caddy/data/caddy/pki/authorities/local" if role == "caddy" else "authority"
+    root = tmp_path / "root.crt"
+    root.write_text(host.file(f"/var/lib/molecule/{place}/root.crt").content_string, encoding="ascii")
+    address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
+    client = Edge(address, 80, 443, str(root), lambda _number: None, lambda _text: None)
+    assert client.ask("/hello").text == "web /hello"
+    assert client.ask("/hello", "plain.shop.test").text == "plain /hello"
+    assert converge(stack_tls="internal").changed(name) == 0
+    assert converge().rc == 0
+
+
+def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service):
+    before = service(role).inspect("{{.State.StartedAt}}")
+    begin = time.monotonic()
+    host.check_output("kill -KILL " + service(role).inspect("{{.State.Pid}}"))
+    while True:
+        try:
+            if edge.ask("/hello").text == "web /hello" and service(role).inspect("{{.State.StartedAt}}") != before:
+                break
+        except OSError as error:
+            assert time.monotonic() - begin < 20, error
+        time.sleep(0.1)
+    print(f"{role} was killed and answers again after {time.monotonic() - begin:.1f} s")
