@@ -65,11 +65,12 @@ published() { # NAME
 }
 
 trap 'kill "$child" 2>/dev/null; exit 0' TERM INT
-trap 'failures=0' HUP
+# The list may become another one while it is worked on.
+trap 'woken=1 failures=0' HUP
 while :; do
     touch "${TMPDIR:-/tmp}/alive"
     mkdir -p "$state"
-    missed=0
+    missed=0 woken=0
     while read -r name <&3; do
         looked_after "$name" || missed=1
         published "$name"
@@ -84,8 +85,12 @@ while :; do
     else
         failures=0
     fi
-    sleep "$pause" &
-    child=$!
-    wait "$child"
-    kill "$child" 2>/dev/null
+    wake=$(($(date +%s) + pause))
+    # In short slices: a signal just before a sleep does not end it.
+    while [ "$woken" = 0 ] && [ "$(date +%s)" -lt "$wake" ]; do
+        sleep $((pause < 5 ? pause : 5)) &
+        child=$!
+        wait "$child"
+        kill "$child" 2>/dev/null
+    done
 done
