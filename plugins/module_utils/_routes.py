@@ -209,7 +209,7 @@ def acme(view: View) -> Acme:
         challenge=view.own("stack_acme_challenge", "") or "auto",
         account=(view.own("stack_acme_eab") or {}).get("id") or "",
         dns=(view.own("stack_acme_dns") or {}).get("provider") or "",
-        peers=tuple(f"{view.address(host)}:{port}" for host in view.hosts("proxy") if host != view.host),
+        peers=tuple(_wiring.joined(view.address(host), port) for host in view.hosts("proxy") if host != view.host),
     )
 
 
@@ -278,11 +278,11 @@ def _service(view: View, name: str) -> str:
     """Where this host reaches the console of a service, or S3."""
     if name == "s3":
         where = _wiring.endpoint(view, "s3")
-        return f"{where['host']}:{where['port']}"
+        return _wiring.joined(where["host"], where["port"])
     console, hosts = _wiring.SERVICES[name]["console"], view.hosts(name)
     if not hosts:
         raise _wiring.WiringError(f"nothing has the console of {name}: put a host into the group {name}")
-    return f"{name if view.host in hosts else view.address(hosts[0])}:{console}"
+    return _wiring.joined(name if view.host in hosts else view.address(hosts[0]), console)
 
 
 def dns_credentials(view: View) -> dict[str, str]:

@@ -70,6 +70,11 @@ class View:
         return self.of(host, "stack_address", None) or self.of(host, "ansible_host", None) or host
 
 
+def joined(host: str, port: object) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def concrete(view: View, need: str) -> str:
     """The service behind a need: `s3` is minio or seaweedfs, whichever has hosts."""
     if need != "s3":
@@ -130,7 +135,7 @@ def _is_external(view: View, need: str) -> bool:
 
 def published(view: View, service: str) -> list[str]:
     """Published ports of the service on this host: none unless another host needs it, then on the private address alone."""
-    return [f"{view.address(view.host)}:{door.port}:{door.inside}" for door in doors(view, service) if set(door.hosts) - {view.host}]
+    return [f"{joined(view.address(view.host), door.port)}:{door.inside}" for door in doors(view, service) if set(door.hosts) - {view.host}]
 
 
 # -- users and secrets -------------------------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ def _text(value: Any) -> str:
 
 
 def _url(scheme: str, user: str, password: str, host: str, port: int, path: str) -> str:
-    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{path}"
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{joined(host, port)}/{path}"
 
 
 def _parts(prefix: str, where: Mapping[str, Any], user: str) -> dict[str, str]:
@@ -252,7 +257,7 @@ def _rabbitmq(where: Mapping[str, Any], user: Mapping[str, Any], password: str) 
 
 
 def _s3(where: Mapping[str, Any], user: Mapping[str, Any], password: str) -> tuple[dict[str, str], dict[str, str]]:
-    url = f"http://{where['host']}:{where['port']}"
+    url = f"http://{joined(where['host'], where['port'])}"
     env = {"S3_ENDPOINT_URL": url, "S3_BUCKET": user["bucket"], "AWS_ACCESS_KEY_ID": user["name"], "AWS_REGION": "us-east-1"}
     return env, {"AWS_SECRET_ACCESS_KEY": password}
 
@@ -288,7 +293,7 @@ def upstreams(view: View, app: Mapping[str, Any], process: Mapping[str, Any]) ->
     port = switch_port(app, process)
     # A singleton runs on the first host only.
     hosts = view.hosts("app")[: 1 if process.get("singleton") else None]
-    return [f"{'switch' if host == view.host else view.address(host)}:{port}" for host in hosts]
+    return [joined("switch" if host == view.host else view.address(host), port) for host in hosts]
 
 
 def alias(app: str, process: str) -> str:
@@ -337,7 +342,7 @@ def switch_published(view: View, served: Sequence[Mapping[str, Any]] = ()) -> li
     """Published ports of the switch on this host: none unless a proxy runs elsewhere, then on the private address alone."""
     if all(host == view.host for host in view.hosts("proxy")):
         return []
-    return [f"{view.address(view.host)}:{one['switch_port']}:{one['switch_port']}" for one in backends(view, served)]
+    return [f"{joined(view.address(view.host), one['switch_port'])}:{one['switch_port']}" for one in backends(view, served)]
 
 
 def http3(view: View) -> bool:
@@ -363,7 +368,7 @@ def addresses(view: View) -> dict[tuple[str, str], list[str]]:
     for proxy in view.hosts("proxy")[:1]:
         ports = [int(view.at("proxy", "stack_http_port", 80))]
         ports += [] if view.own("stack_tls", "internal") == "off" else [int(view.at("proxy", "stack_https_port", 443))]
-        found[(str(view.own("stack_proxy", "caddy")), "")] = [f"{view.address(proxy)}:{port}" for port in ports]
+        found[(str(view.own("stack_proxy", "caddy")), "")] = [joined(view.address(proxy), port) for port in ports]
     return found
 
 

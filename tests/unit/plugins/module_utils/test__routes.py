@@ -182,6 +182,8 @@ def test_an_own_authority_is_taken_as_it_is_and_without_tls_there_is_nothing_to_
 def test_an_authority_is_known_by_a_word_or_its_address_and_each_proxy_by_the_others():
     groups = {"proxy": ["web1", "web2"], "app": ["web1"]}
     assert _routes.acme(view(groups=groups, stack_http_port=8080)).peers == ("10.0.0.2:8080",)
+    other = View("web1", groups, lambda name, variable, default=None: {"web2": {"stack_address": "2001:db8::2"}}.get(name, {}).get(variable, default))
+    assert _routes.acme(other).peers == ("[2001:db8::2]:80",)
     urls = [_routes.acme(view(stack_acme_directory=given)).url for given in ("", "production", "staging", "https://ca.test/d")]
     assert urls[0] == urls[1] == "https://acme-v02.api.letsencrypt.org/directory"
     assert urls[2:] == ["https://acme-staging-v02.api.letsencrypt.org/directory", "https://ca.test/d"]
