@@ -19,6 +19,7 @@ options:
       - V(secrets) - the keys of given certificates and the one of the account of an ACME authority, for the same module; needs O(uid).
       - V(folders) - the folders of this host that the proxy serves files from.
       - V(names) - the host names of the routes.
+      - V(lego_asks) - whether lego gets the certificates.
       - V(lego_environment) - what the role P(longshore.stack.lego#role) tells lego.
       - V(lego_secrets) - the key of the account and the credentials of the DNS provider, for the module compose_project; needs O(uid).
       - V(certificates) - a probe for P(longshore.stack.health_probe#module) of the certificate of each host name; takes O(ca_path).
@@ -76,6 +77,7 @@ class LookupModule(LookupBase):
             "files": lambda: self._files(view),
             "secrets": lambda: self._secrets(view, self.get_option("uid")),
             "folders": lambda: _routes.static_folders(view),
+            "lego_asks": lambda: _routes.lego_asks(view),
             "lego_environment": lambda: _routes.lego_environment(view),
             "lego_secrets": lambda: self._lego_secrets(view, self.get_option("uid")),
             "names": lambda: _routes.names(view),
@@ -101,7 +103,7 @@ class LookupModule(LookupBase):
 
     def _secrets(self, view, uid):
         found = {f"tls_{number}": text for number, text in enumerate(self._given(view, "key"))}
-        if view.own("stack_tls") == "acme" and view.own("stack_proxy", "caddy") in _routes.ASK_THEMSELVES and view.own("stack_acme_eab"):
+        if view.own("stack_tls") == "acme" and not _routes.lego_asks(view) and view.own("stack_acme_eab"):
             # As a line of a Caddyfile.
             found["acme_eab"] = "eab {id} {key}\n".format(**view.own("stack_acme_eab"))
         return self._entries(found, uid)

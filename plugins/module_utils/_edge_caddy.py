@@ -11,6 +11,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._routes import CHA
 
 # The edge does not say what it is.
 QUIET = ("header -Server",)
+# Where lego puts what it has.
+LIVE = "/srv/certificates"
 # A reload gives connections to the new configuration for so long before the old one closes those that are left. See `bind` in roles/caddy.
 HANDOVER = "2s"
 
@@ -46,7 +48,7 @@ def pages(edge: Edge, sites: int, plain: int, closed: int) -> str:
 
 def _own_challenges(edge: Edge) -> list[str]:
     """What lego has begun here."""
-    if edge.tls != "acme" or edge.acme.challenge == "dns":
+    if edge.tls != "acme" or _loads(edge):
         return []
     there = [f"path {CHALLENGES}/*", *_block("file", ["root /srv/challenges"])]
     return [*_block("@begun", there), *_block("handle @begun", _block("file_server", ["root /srv/challenges"]))]
@@ -56,14 +58,25 @@ def _options(edge: Edge, extra: str) -> list[str]:
     lines = ["admin 127.0.0.1:2019", f"http_port {edge.http_port}", f"https_port {edge.https_port}", "skip_install_trust"]
     # A line that a reload fills in: another spelling of the same addresses, so that Caddy takes them for others and hands over (HANDOVER).
     lines += ["{$EDGE_BIND}"] if not edge.http3 else []
-    lines += [f"shutdown_delay {HANDOVER}", "grace_period 30s", "auto_https disable_redirects" if edge.tls != "off" else "auto_https off"]
-    lines += _issuer(edge.acme) if edge.tls == "acme" else []
+    lines += [f"shutdown_delay {HANDOVER}", "grace_period 30s", _automatic(edge)]
+    lines += _issuer(edge.acme) if edge.tls == "acme" and not _loads(edge) else []
     trusted = [f"trusted_proxies static {' '.join(edge.trusted_proxies)}", "trusted_proxies_strict"] if edge.trusted_proxies else []
     protocols = f"protocols h1 h2{' h3' if edge.http3 else ''}"
     strict = ["strict_sni_host on"] if edge.tls != "off" else []
     lines += _block("servers", [protocols, *strict, *trusted, *_block("timeouts", ["read_header 15s", "idle 5m"])])
     lines += _block("log", ["format json"])
     return [*lines, *(extra.strip().splitlines() if extra.strip() else [])]
+
+
+def _loads(edge: Edge) -> bool:
+    """Whether lego has the certificates, in files of which some may be missing yet."""
+    return edge.tls == "acme" and edge.acme.challenge == "dns"
+
+
+def _automatic(edge: Edge) -> str:
+    if edge.tls == "off":
+        return "auto_https off"
+    return f"auto_https disable_redirects{' disable_certs' if _loads(edge) else ''}"
 
 
 def _issuer(acme: Acme) -> list[str]:
@@ -77,7 +90,7 @@ def _issuer(acme: Acme) -> list[str]:
 
 def _challenges(edge: Edge) -> list[str]:
     """What Caddy does not know of an authority's questions, another proxy may have asked for; each is asked, and none asks on."""
-    if edge.tls != "acme" or edge.acme.challenge == "dns" or not edge.acme.peers:
+    if edge.tls != "acme" or _loads(edge) or not edge.acme.peers:
         return []
     first = [f"path {CHALLENGES}/*", "not header Edge-Challenge *"]
     return [*_block("@challenge", first), *_block("handle @challenge", _asked(edge.acme.peers))]
@@ -102,6 +115,8 @@ def _port(edge: Edge) -> str:
 def _certificate(edge: Edge, host: str) -> list[str]:
     if edge.tls == "internal":
         return ["tls internal"]
+    if _loads(edge):
+        return _block("tls", [f"load {LIVE}"])
     number = edge.certificate_of(host) if edge.tls == "files" else None
     return [] if number is None else [f"tls /etc/caddy/certificates/{number}.pem /run/secrets/tls_{number}"]
 

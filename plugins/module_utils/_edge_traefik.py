@@ -15,8 +15,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import
 from ansible_collections.longshore.stack.plugins.module_utils._routes import HEADERS, Edge, Route
 
 FOLDER = "/etc/edge"
-# Where the script `follow.sh` puts together what Traefik watches, and where lego puts what it has.
-WATCHED, LIVE = "/edge", "/srv/certificates"
+# Where the script `follow.sh` puts together what Traefik watches.
+WATCHED = "/edge"
 # Ports of the Caddy beside it: sites, what is asked over plain HTTP, pages of maintenance.
 SITES, PLAIN, CLOSED = 8080, 8081, 8082
 # Mozilla's intermediate profile; the ciphers of TLS 1.3 are Go's own choice.

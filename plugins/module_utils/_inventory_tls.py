@@ -8,7 +8,7 @@ import re
 
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Report, Stack
-from ansible_collections.longshore.stack.plugins.module_utils._routes import ASK_THEMSELVES, DIRECTORIES, refusals
+from ansible_collections.longshore.stack.plugins.module_utils._routes import ASK_THEMSELVES, DIRECTORIES
 
 DIRECTORY = re.compile(r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!&+,=:@%/?-]*)?$")
 PROVIDER = re.compile(r"^[a-z0-9-]+$")
@@ -95,8 +95,6 @@ def challenge(stack: Stack, host: Host, report: Report) -> None:
     elif way == "tls" and proxy not in ASK_THEMSELVES:
         says = f"lego asks for the certificates of {proxy}, which has the port"
         report.add("stack_acme_challenge", says, value=way, allowed="auto, http, dns", example=example, host=host.name)
-    for reason in refusals(proxy or "", [f"stack_acme_challenge: {way}"]).values():
-        report.add("stack_acme_challenge", f"{proxy} has it not: {reason}", value=way, allowed="auto, http, tls", example=example, host=host.name)
     given = host.values.get("stack_acme_dns") or {}
     example = "stack_acme_dns: {provider: hetzner, credentials: {HETZNER_API_KEY: '{{ vault_hetzner }}'}}"
     if way == "dns" and not given.get("provider"):

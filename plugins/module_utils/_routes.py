@@ -53,7 +53,6 @@ EDGE_OPTIONS = {
 # What a proxy has not got: (proxy, option) and why. All else of both tables it has.
 REFUSED: dict[tuple[str, str], str] = {
     ("caddy", "rate_limit"): "its standard build has no rate limit",
-    ("caddy", "stack_acme_challenge: dns"): "its standard build knows no DNS provider",
     ("traefik", "max_body"): "it would hold every request and answer back until it is whole",
     ("traefik", "request_id"): "it makes none",
     ("traefik", "HTTP/3"): "not yet",
@@ -75,7 +74,7 @@ SECURITY = {"hsts": "max-age=31536000", "nosniff": "nosniff", "frame": "SAMEORIG
 HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
 # Let's Encrypt's; https://letsencrypt.org/docs/acme-protocol-updates and /staging-environment
 DIRECTORIES = {"production": "https://acme-v02.api.letsencrypt.org/directory", "staging": "https://acme-staging-v02.api.letsencrypt.org/directory"}
-# Proxies that speak ACME; for the others lego does.
+# Proxies that speak ACME, but not with a provider of DNS; for the others, and with one, lego does.
 ASK_THEMSELVES = ("caddy",)
 # What each of them says of a name for which it got no certificate, with the reason in the first group.
 CERTIFICATE_LOGS = {"lego": r"certificate of {name}: (.*)", "caddy": r'"level":"error"[^\n]*"identifiers?":\[?"{name}"[^\n]*?"error":"((?:[^"\\]|\\.)*)"'}
@@ -285,6 +284,11 @@ def _service(view: View, name: str) -> str:
     return _wiring.joined(name if view.host in hosts else view.address(hosts[0]), console)
 
 
+def lego_asks(view: View) -> bool:
+    """Whether lego gets the certificates of this proxy host."""
+    return view.own("stack_tls") == "acme" and (view.own("stack_proxy", "caddy") not in ASK_THEMSELVES or view.own("stack_acme_challenge") == "dns")
+
+
 def dns_credentials(view: View) -> dict[str, str]:
     """By variable of lego, what it needs to write into the DNS."""
     given = view.own("stack_acme_dns") or {} if view.own("stack_acme_challenge") == "dns" else {}
@@ -313,7 +317,7 @@ def certificate_probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
     tls, proxy = view.own("stack_tls", "internal"), view.own("stack_proxy", "caddy")
     if tls == "off":
         return []
-    client = proxy if proxy in ASK_THEMSELVES else "lego"
+    client = "lego" if lego_asks(view) else proxy
     common: dict[str, Any] = {"kind": "tls", "port": int(view.own("stack_https_port", 443)), "resolve": "127.0.0.1", "ca_path": ca_path or None}
     # Those of an own authority live for hours.
     common["min_days"] = 0 if tls == "internal" else int(view.own("stack_tls_min_days", 0))

@@ -60,8 +60,9 @@ class Proxy:
 
     def __init__(self, folder: Path, authority: Authority, number: int = 1, every: int = 0, **variables):
         self.folder, self.authority, self.number, self.every = folder / f"proxy{number}", authority, number, every
-        self.address = f"127.0.0.{number}"
+        self.address, self.lego = f"127.0.0.{number}", self.folder / "lego"
         self.variables = {**GIVEN, "stack_proxy": self.kind, **variables}
+        self.view = View("box", {"proxy": ["box"]}, lambda _host, name, default=None: self.variables.get(name, default))
         self.folder.mkdir(exist_ok=True)
         self.running: dict[str, Program] = {}
 
@@ -97,9 +98,24 @@ class Proxy:
         with self.client(authority).connect(name) as connection:
             return connection.getpeercert()["serialNumber"]
 
+    def tell_lego(self, names: tuple[str, ...]) -> None:
+        for name in ("lego", "lego/data", "lego/live", "lego/challenges", "lego/secrets"):
+            (self.folder / name).mkdir(exist_ok=True)
+        (self.lego / "names").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+
+    def start_lego(self) -> None:
+        for name, text in {"eab": (self.variables.get("stack_acme_eab") or {}).get("key"), **_routes.dns_credentials(self.view)}.items():
+            (self.lego / "secrets" / name).write_text(text or "", encoding="ascii")
+        told = _routes.lego_environment(self.view).items()
+        environment = {name: text.replace("/run/secrets/acme_", f"{self.lego}/secrets/") for name, text in told}
+        environment |= {f"ACME_{name}": str(self.lego / name.lower()) for name in ("NAMES", "DATA", "LIVE", "CHALLENGES")}
+        environment |= {"ACME_EAB_FILE": str(self.lego / "secrets/eab"), "TMPDIR": str(self.lego), "LEGO_CA_CERTIFICATES": str(self.authority.own)}
+        environment |= {"ACME_EVERY": str(self.every)} if self.every else {"ACME_AGAIN": "5"}
+        self.running["lego"] = Program(["sh", str(ROOT / "roles/lego/files/renew.sh")], self.lego, lambda: True, environment)
+
     @property
     def client_of_authority(self) -> str:
-        return self.kind if self.kind in _routes.ASK_THEMSELVES else "lego"
+        return "lego" if _routes.lego_asks(self.view) else self.kind
 
     @property
     def log(self) -> str:
@@ -122,33 +138,39 @@ class Caddy(Proxy):
 
     def configure(self, edge, names):
         text = caddyfile(edge, f"renew_interval {self.every}s" if self.every else "").replace("127.0.0.1:2019", f"127.0.0.1:{2018 + self.number}")
-        (self.folder / "Caddyfile").write_text(text.replace("/run/secrets", str(self.folder)), encoding="utf-8")
+        if _routes.lego_asks(self.view):
+            self.tell_lego(names)
+        places = {"/run/secrets": self.folder, "/srv/certificates": self.lego / "live"}
+        (self.folder / "Caddyfile").write_text(replaced(text, places), encoding="utf-8")
         if self.variables.get("stack_acme_eab"):
             (self.folder / "acme_eab").write_text("eab {id} {key}\n".format(**self.variables["stack_acme_eab"]), encoding="ascii")
 
     def again(self):
         words = [program("caddy"), "run", "--config", str(self.folder / "Caddyfile"), "--adapter", "caddyfile"]
         self.running["caddy"] = Program(words, self.folder, lambda: answers(443, self.address), self.environment)
+        if _routes.lego_asks(self.view):
+            self.start_lego()
+            follow = (
+                role_variable("caddy", "__caddy_follow").replace("{{ __caddy_reload | trim }}", self.reloads).replace("/srv/certificates", f"{self.lego}/live")
+            )
+            self.running["follow"] = Program(["sh", "-c", follow], self.folder / "config", lambda: True, self.environment)
+
+    @property
+    def reloads(self) -> str:
+        command = role_variable("caddy", "__caddy_reload").replace("/etc/caddy/Caddyfile", str(self.folder / "Caddyfile"))
+        return command.strip().replace("exec caddy", f"exec {program('caddy')}")
 
     def change(self, *names):
         self.write(*names)
-        command = role_variable("caddy", "__caddy_reload").replace("/etc/caddy/Caddyfile", str(self.folder / "Caddyfile"))
-        command = command.replace("exec caddy", f"exec {program('caddy')}")
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **self.environment}, check=False)
+        done = subprocess.run(["sh", "-c", self.reloads], capture_output=True, text=True, env={**os.environ, **self.environment}, check=False)
         assert done.returncode == 0, done.stderr
 
 
 class WithLego(Proxy):
     """With lego beside it, as the same user."""
 
-    def __init__(self, *where, **variables):
-        super().__init__(*where, **variables)
-        self.lego = self.folder / "lego"
-        for name in ("lego", "lego/data", "lego/live", "lego/challenges", "lego/secrets"):
-            (self.folder / name).mkdir(exist_ok=True)
-
     def configure(self, edge, names):
-        (self.lego / "names").write_text("".join(f"{name}\n" for name in names), encoding="ascii")
+        self.tell_lego(names)
         places = {"/srv/certificates": self.lego / "live", "/srv/challenges": self.lego / "challenges", **self.places()}
         for path, text in RENDERERS[self.kind](edge).items():
             (self.folder / path.removeprefix("config/").removeprefix("traefik/")).write_text(replaced(text, places), encoding="utf-8")
@@ -157,15 +179,7 @@ class WithLego(Proxy):
         raise NotImplementedError
 
     def again(self):
-        view = View("box", {"proxy": ["box"]}, lambda _host, name, default=None: self.variables.get(name, default))
-        for name, text in {"eab": (self.variables.get("stack_acme_eab") or {}).get("key"), **_routes.dns_credentials(view)}.items():
-            (self.lego / "secrets" / name).write_text(text or "", encoding="ascii")
-        told = _routes.lego_environment(view).items()
-        environment = {name: text.replace("/run/secrets/acme_", f"{self.lego}/secrets/") for name, text in told}
-        environment |= {f"ACME_{name}": str(self.lego / name.lower()) for name in ("NAMES", "DATA", "LIVE", "CHALLENGES")}
-        environment |= {"ACME_EAB_FILE": str(self.lego / "secrets/eab"), "TMPDIR": str(self.lego), "LEGO_CA_CERTIFICATES": str(self.authority.own)}
-        environment |= {"ACME_EVERY": str(self.every)} if self.every else {"ACME_AGAIN": "5"}
-        self.running["lego"] = Program(["sh", str(ROOT / "roles/lego/files/renew.sh")], self.lego, lambda: True, environment)
+        self.start_lego()
 
     def change(self, *names):
         self.write(*names)
@@ -181,6 +195,7 @@ class Nginx(WithLego):
 
     def __init__(self, *where, **variables):
         super().__init__(*where, **variables)
+        self.tell_lego(())
         (self.folder / "temp").mkdir(exist_ok=True)
         # The workers give up root.
         for path in (*self.folder.glob("**/"), self.folder, *self.folder.parents[:3]):
@@ -468,7 +483,7 @@ def provider(authority):
     server.server_close()
 
 
-@of("the DNS", [kind for kind in KINDS if not _routes.refusals(kind.kind, ["stack_acme_challenge: dns"])])
+@of("the DNS", KINDS)
 def test_a_name_that_leads_elsewhere_is_proven_in_the_dns(proxy, authority, provider):
     authority.leads(APP, "192.0.2.1")
     options = "--dns.disable-cp --dns.resolvers 127.0.0.1:8053"

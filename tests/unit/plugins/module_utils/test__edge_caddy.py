@@ -64,6 +64,13 @@ def test_an_authority_is_asked_as_it_can_be_answered(acme, said):
     assert f"cert_issuer acme {{ dir u email m {said}}}" in flat(tls="acme", acme=acme)
 
 
+def test_a_certificate_that_lego_gets_in_the_dns_is_loaded_and_nobody_is_asked_for_one():
+    found = flat(tls="acme", acme=Acme("u", "m", "dns", dns="hetzner", peers=("10.0.0.2:80",)))
+    assert "auto_https disable_redirects disable_certs" in found
+    assert "a.test { tls { load /srv/certificates } log route" in found
+    assert "cert_issuer" not in found and "10.0.0.2" not in found
+
+
 def test_a_challenge_that_another_proxy_began_is_handed_to_each_of_them_and_by_none_of_them_again():
     found = flat(tls="acme", acme=Acme("u", "m", peers=("10.0.0.2:80", "10.0.0.3:80")))
     assert "@challenge { path /.well-known/acme-challenge/* not header Edge-Challenge * }" in found

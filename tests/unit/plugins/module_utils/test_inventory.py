@@ -653,11 +653,6 @@ MEANING = {
     "key of an account with signs": ({"variables": {"stack_acme_eab": {"id": "a", "key": "b=="}}}, "stack_acme_eab.key", "is not what an authority gives"),
     "name of a key with a space": ({"variables": {"stack_acme_eab": {"id": "a b", "key": "b"}}}, "stack_acme_eab.id", "is not what an authority gives"),
     "challenge that nginx cannot answer": ({"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "tls"}}, "stack_acme_challenge", "lego asks for"),
-    "challenge that caddy cannot answer": (
-        {"variables": {"stack_acme_challenge": "dns", "stack_acme_dns": {"provider": "hetzner"}}},
-        "stack_acme_challenge",
-        "caddy has it not: its standard build knows no DNS provider",
-    ),
     "challenge in nobody's DNS": (
         {"variables": {"stack_proxy": "nginx", "stack_acme_challenge": "dns"}},
         "stack_acme_dns",
