@@ -61,9 +61,9 @@ class Authority:
         return ["root.crt"]
 
     def _good(self, name: str) -> bool:
-        """Whether its certificate is of this authority and for the name, and a third of its time is left."""
+        """Whether its certificate is of this authority, for the name and for the user, and a third of its time is left."""
         file = self.live.full(f"{name}.pem")
-        if not os.path.exists(file):
+        if not os.path.exists(file) or os.stat(file).st_uid != self.uid:
             return False
         seen = self.machine.run(["openssl", "x509", "-in", file, "-noout", "-ext", "subjectAltName", "-checkend", str(DAYS * 86400 // 3)])
         known = self.machine.run(["openssl", "verify", "-CAfile", self.own.full("root.crt"), file])

@@ -79,6 +79,13 @@ def test_a_certificate_that_is_none_is_made_anew(authority, broken):
     assert authority().present(NAMES) == []
 
 
+def test_another_user_gets_a_certificate_that_he_can_read(authority):
+    authority().present(NAMES[:1])
+    other = authority(check=True)
+    other.uid = os.getuid() + 1
+    assert other.present(NAMES[:1]) == [f"{NAMES[0]}.pem"]
+
+
 def test_with_another_authority_every_certificate_is_another_one(authority):
     authority().present(NAMES)
     authority().own.remove("root.key")
