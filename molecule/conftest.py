@@ -36,6 +36,21 @@ class Run:
         return int(recap[1])
 
 
+# What was measured, shown at the end.
+FIGURES: list[str] = []
+
+
+@pytest.fixture
+def figure():
+    """figure("it took 3 s") is shown at the end of the tests."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "hosts(*names): the hosts that the test is for; without it, all")
 

@@ -48,7 +48,7 @@ def acme(host, tmp_path):
     host.check_output("systemctl stop authority authority-names; rm /usr/local/share/ca-certificates/authority.crt; update-ca-certificates >/dev/null 2>&1")
 
 
-def test_names_get_certificates_from_an_authority_and_a_second_run_changes_nothing(host, acme, converge, name):
+def test_names_get_certificates_from_an_authority_and_a_second_run_changes_nothing(host, acme, converge, name, role, figure):
     given, client = acme
     run = converge(**given)
     assert run.rc == 0, run.output
@@ -61,7 +61,7 @@ def test_names_get_certificates_from_an_authority_and_a_second_run_changes_nothi
             except OSError as error:
                 assert time.monotonic() - begin < 60, error
                 time.sleep(0.5)
-    print(f"after the end of the run two names had certificates in {time.monotonic() - begin:.1f} s")
+    figure(f"{role}: after the end of the run two names had certificates of an authority within {time.monotonic() - begin:.1f} s")
     assert converge(**given).changed(name) == 0
     said = host.check_output("docker inspect $(docker ps -q); grep -rs . /opt/molecule")
     assert KEY["key"] not in said
@@ -81,7 +81,7 @@ def test_names_have_certificates_of_the_stacks_own_authority(host, converge, nam
     assert converge().rc == 0
 
 
-def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service):
+def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service, figure):
     before = service(role).inspect("{{.State.StartedAt}}")
     begin = time.monotonic()
     host.check_output("kill -KILL " + service(role).inspect("{{.State.Pid}}"))
@@ -92,4 +92,4 @@ def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service):
         except OSError as error:
             assert time.monotonic() - begin < 20, error
         time.sleep(0.1)
-    print(f"{role} was killed and answers again after {time.monotonic() - begin:.1f} s")
+    figure(f"{role}: killed, it answered again after {time.monotonic() - begin:.1f} s")
