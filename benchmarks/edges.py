@@ -163,12 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("proxies", nargs="*", choices=[*SIDES, []], default=list(SIDES))
+    parser.add_argument("proxies", nargs="*", metavar="PROXY", help=", ".join(SIDES))
     given = parser.parse_args()
+    if unknown := set(given.proxies) - set(SIDES):
+        parser.error(f"there is no proxy {', '.join(sorted(unknown))}; allowed: {', '.join(SIDES)}")
     if not shutil.which("h2load"):
         sys.exit("the load comes from h2load: apt-get install nghttp2-client")
     own_network()
-    for name in given.proxies:
+    for name in given.proxies or SIDES:
         measure(name, given.seconds, given.rounds)
 
 
