@@ -78,6 +78,8 @@ def _http(edge: Edge) -> list[str]:
         # After a change of routes the old workers answer what comes on a kept connection, and say that it ends, before they close it.
         "keepalive_timeout 300s;",
         "keepalive_min_timeout 30s;",
+        # By itself Nginx ends a connection after 1000 requests, which a client of HTTP/2 with requests under way may not expect.
+        "keepalive_requests 1000000;",
         "# The engine's name server: a switch that comes back with another address is found again.",
         "resolver 127.0.0.11 valid=1s ipv6=off;",
         *_block("map $http_upgrade $edge_connection", ["default upgrade;", '"" "";']),
