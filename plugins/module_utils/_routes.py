@@ -323,8 +323,11 @@ def certificate_probes(view: View, ca_path: str = "") -> list[dict[str, Any]]:
     common["min_days"] = 0 if tls == "internal" else int(view.own("stack_tls_min_days", 0))
     found = []
     for name in names(view):
-        log = {"log_container": f"{view.own('stack_name')}-{client}-{client}-1", "log_regex": CERTIFICATE_LOGS[client].format(name=re.escape(name))}
-        found.append({"name": f"certificate of {name}", "host": name, **common, **(log if tls == "acme" else {})})
+        probe = {"name": f"certificate of {name}", "host": name, **common}
+        if tls == "acme":
+            log = CERTIFICATE_LOGS[client].format(name=re.escape(name))
+            probe |= {"log_container": f"{view.own('stack_name')}-{client}-{client}-1", "log_regex": log}
+        found.append(probe)
     return found
 
 

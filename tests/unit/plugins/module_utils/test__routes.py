@@ -174,6 +174,8 @@ def test_each_host_name_has_its_certificate_looked_at_once():
 
 
 def test_an_own_authority_is_taken_as_it_is_and_without_tls_there_is_nothing_to_look_at():
+    for proxy in _routes.PROXIES:
+        assert len(_routes.certificate_probes(view(stack_tls="internal", stack_proxy=proxy, **NAMED))) == 2
     (probe, _other) = _routes.certificate_probes(view(stack_tls="internal", stack_tls_min_days=7, **NAMED), "/root.crt")
     assert (probe["min_days"], probe["ca_path"], "log_container" in probe) == (0, "/root.crt", False)
     assert _routes.certificate_probes(view(stack_tls="off", **NAMED)) == []
