@@ -45,10 +45,13 @@ class ActionModule(ActionBase):
             return self._execute_module("longshore.stack.release", {**arguments, "resume": resume}, task_vars=task_vars)
 
         display = Display().display
+        ahead = (arguments.pop("ahead", None) or {}).get(arguments.get("state"), {})
         label = f"[{task_vars['inventory_hostname']}] {arguments.get('app')}"
-        if arguments.get("state") == "leased":
+        if "leased" in (arguments.get("state"), *arguments.get("then", [])):
             arguments["run"] = {**arguments.get("run", {}), "process": identity(os.getppid())}
-        result = run_slices(execute, display, label)
+        # Another application's, or another release's, is none of this one's business.
+        known = ahead and ahead.get("of") == arguments.get("spec", {}).get("release")
+        result = dict(ahead) if known else run_slices(execute, display, label)
         holder = (result.pop("holder", None) or {}) if result.get("failed") else {}
         if is_dead(holder.get("process", "")):
             display(f"{label}: the run {holder['run']} died on this controller in its stage {holder['stage']}; this one takes over its lease")

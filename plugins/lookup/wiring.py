@@ -27,6 +27,7 @@ options:
       - V(deploy) - the options in C(deploy) of the application O(of), with their defaults.
       - V(rollout) - the steps in which a release of the application O(of) gets the requests of O(hosts).
       - V(hooks) - what the application O(of) wants to be run at O(places) of a deploy.
+      - V(uninterrupted) - the states among O(places) that come before the first place which the application O(of) has hooks at.
       - V(closed) - why the application O(of) may not be released at this moment, or nothing.
       - V(backends) - the web processes that the switch leads requests to; may have O(served).
       - V(switch_published) - the ports that the switch publishes on this host; may have O(served).
@@ -49,7 +50,9 @@ options:
     elements: dict
     default: []
   places:
-    description: Places of a deploy, such as V(before switch), V(after live) or V(failed).
+    description:
+      - Places of a deploy, such as V(before switch), V(after live) or V(failed).
+      - For V(uninterrupted), with states of the module P(longshore.stack.release#module) between them, in their order.
     type: list
     elements: str
     default: []
@@ -99,7 +102,7 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.longshore.stack.plugins.module_utils import _wiring
 from ansible_collections.longshore.stack.plugins.module_utils._base import host_settings
-from ansible_collections.longshore.stack.plugins.module_utils._deploy import closed, deploy_options, hooks, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import closed, deploy_options, hooks, rollout, uninterrupted
 from ansible_collections.longshore.stack.plugins.module_utils._firewall import openings
 from ansible_collections.longshore.stack.plugins.module_utils._release import processes_here, recalled, release_of
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
@@ -122,6 +125,7 @@ class LookupModule(LookupBase):
             "deploy": lambda: deploy_options(self._app(view, of)),
             "rollout": lambda: rollout(deploy_options(self._app(view, of)), self.get_option("hosts"), self.get_option("at_once")),
             "hooks": lambda: hooks(self._app(view, of), *self.get_option("places")),
+            "uninterrupted": lambda: uninterrupted(self._app(view, of), self.get_option("places")),
             "closed": lambda: closed(deploy_options(self._app(view, of)), datetime.now(UTC)),
             "processes": lambda: processes_here(view, self._app(view, of)),
             "recalled": lambda: recalled(view, self._app(view, of), self.get_option("record"), self.get_option("secrets")),

@@ -73,6 +73,17 @@ def hooks(app: Mapping[str, Any], *places: str) -> list[dict[str, Any]]:
     return found
 
 
+def uninterrupted(app: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+    """The states of the module release in this order, up to the first place in it that has a hook. order: states and places, as one comes after the other."""
+    found: list[str] = []
+    for name in order:
+        if " " not in name:
+            found.append(name)
+        elif hooks(app, name):
+            break
+    return found
+
+
 def closed(options: Mapping[str, Any], now: datetime) -> str:
     """Why nothing may be released at this moment, or nothing. now: with its time zone."""
     windows = list(options["windows"])

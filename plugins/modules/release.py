@@ -64,6 +64,19 @@ options:
       - noted
       - unlocked
     required: true
+  then:
+    description:
+      - States to bring about after O(state) in the same call, in this order and each as a call of its own would; RV(then) has their results.
+      - For a fleet of one host, where nothing has to happen elsewhere in between. A call for one of them that is given RV(then) as O(ahead) does nothing
+        but return what is in it.
+      - Ends early where RV(settled) says that nothing is left to do, or where the lease is refused.
+    type: list
+    elements: str
+    default: []
+  ahead:
+    description: Results that an earlier call had under RV(then). Only the action plugin reads it.
+    type: dict
+    default: {}
   app:
     description: Name of the application.
     type: str
@@ -177,6 +190,11 @@ live:
   returned: success
   type: str
   sample: 1.4.2-0a1b2c3d
+then:
+  description: The results of the states in O(then) that came about, by state.
+  returned: success
+  type: dict
+  sample: {}
 of:
   description: The release that the call was about.
   returned: success
@@ -291,11 +309,14 @@ from ansible_collections.longshore.stack.plugins.module_utils._lease import Leas
 from ansible_collections.longshore.stack.plugins.module_utils._members import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import OneOffError
 from ansible_collections.longshore.stack.plugins.module_utils._quiet import Quiet
-from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES, Call
+from ansible_collections.longshore.stack.plugins.module_utils._row import Row
+from ansible_collections.longshore.stack.plugins.module_utils._stages import STAGES
 from ansible_collections.longshore.stack.plugins.module_utils._switch import SwitchError
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": list(STAGES), "required": True},
+    "then": {"type": "list", "elements": "str", "default": []},
+    "ahead": {"type": "dict", "default": {}},
     "app": {"type": "str", "required": True},
     "path": {"type": "path"},
     "spec": {"type": "dict", "default": {}},
@@ -328,17 +349,17 @@ def main():
     module = Quiet(ARGUMENTS, supports_check_mode=True)
     if not module.params["path"]:
         module.fail_json(msg="release needs path; it is worked out where stack_root is set")
-    call = Call(module.params, module.check_mode, Engine(), time.time, time.sleep)
-    module.no_log_values.update(*(secret.fragments() for secret in call.known_secrets()))
+    row = Row(module.params, module.check_mode, Engine(), time.time, time.sleep)
+    module.no_log_values.update(*(secret.fragments() for secret in row.call.known_secrets()))
     try:
-        result = call.run()
+        result = row.run()
     except LeaseError as error:
-        module.fail_json(msg=str(error), changed=call.changed, holder=asdict(error.holder) if error.holder else {})
+        module.fail_json(msg=str(error), changed=row.changed, holder=asdict(error.holder) if error.holder else {})
     except (ReleaseError, SwitchError, ProjectError, EngineError, AssetsError, OneOffError, ValueError, OSError) as error:
         # A full disk does not say which file it had no room for.
         nameless = isinstance(error, OSError) and error.strerror and not error.filename
         message = f"{error} (below {module.params['path']})" if nameless else str(error)
-        module.fail_json(msg=message, changed=call.changed, of=call.spec.get("release", ""), live=call.releases.marked())
+        module.fail_json(msg=message, changed=row.changed, of=row.call.spec.get("release", ""), live=row.call.releases.marked())
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

@@ -16,10 +16,10 @@ from load import Load
 KILLS = 3
 # So many tasks a first run has at least, also one that goes on where the application is live already: the kills are drawn from all of them.
 TASKS = 50
-# Where a release is killed, and how many seconds later at most. After the last one the release is watched for ten seconds before anything ends.
 # A load that leaves the host's two cores to the runs; the journeys of releases have more.
 RATE = 50
-KILLED_RELEASES = {"Prepare the release": 6, "Migrate the database": 6, "Start the new release": 6, "Stop elsewhere what must not run twice": 3}
+# Where a release is killed, and how many seconds later at most. What comes after the last one takes longer than that.
+KILLED_RELEASES = {"Prepare the release": 6, "Migrate the database": 6, "Start the new release": 15, "Watch the release": 6}
 
 
 class Countdown:

@@ -96,6 +96,59 @@ def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so
     assert status == 0, output
 
 
+def test_a_rollback_and_check_mode_are_not_refused_outside_of_the_windows(decides):
+    (task,) = tasks_of("due", "Refuse a release outside")
+    task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
+    for arguments in (("-e", "app_rollback=true"), ("-e", "app_release=1-a"), ("--check",)):
+        status, output = decides({}, task, arguments=arguments)
+        assert status == 0, output
+
+
+ROWS = ("prepared", "started", "watched", "live")
+
+
+def rows_of(decides, arguments=(), steps=1, **variables):
+    """By the task that does it, the stages that are done in the same remote call."""
+    shown = {"ansible.builtin.debug": {"msg": "rows: {{ [" + ", ".join(f"__app_with_{name}" for name in ROWS) + "] | to_json }}"}, "run_once": True}
+    spec = {"alone": ["beat"], "singletons": ["beat"], "backends": {"web": {}}}
+    shown["vars"] = {"__app_steps": [{}] * steps, "__app_release": {"spec": spec}, "__app_deploy": {"confirm": False}, "__app_closed": "", **variables}
+    status, output = decides({}, shown, arguments=arguments, stack_apps=[{"name": "shop", "hooks": variables.get("hooks", [])}])
+    assert status == 0, output
+    text = output.split("rows: ")[1].split("]]")[0].replace("\n", " ").replace("\\", "") + "]]"
+    return dict(zip(ROWS, json.loads(text), strict=True))
+
+
+def test_one_host_needs_few_remote_calls_for_the_stages_of_a_release(decides):
+    alone = ("--limit", "one", "-e", "app_partial=true")
+    start, end = ["taken_over", "switched"], ["retired", "recorded"]
+    assert rows_of(decides, alone) == {"prepared": ["leased"], "started": start, "watched": ["live", *end], "live": end}
+    assert not any(rows_of(decides).values()), "two hosts wait for each other after each stage"
+    assert not any(rows_of(decides, (*alone, "--check")).values())
+    # What takes requests of an earlier release has them before the rest changes hands.
+    assert rows_of(decides, (*alone, "-e", "app_rollback=true"))["started"] == ["switched"]
+    assert rows_of(decides, alone, steps=2) == {"prepared": ["leased"], "started": [], "watched": [], "live": []}
+
+
+def test_a_release_that_is_to_be_refused_does_not_take_the_lease(decides):
+    alone = ("--limit", "one", "-e", "app_partial=true")
+    assert rows_of(decides, alone, __app_closed="it is sun 03:00")["prepared"] == []
+    assert rows_of(decides, alone, __app_deploy={"confirm": True})["prepared"] == []
+    assert rows_of(decides, (*alone, "-e", "confirm=s"), __app_deploy={"confirm": True})["prepared"] == ["leased"]
+
+
+def test_a_hook_runs_between_the_stages_that_it_stands_between(decides):
+    alone = ("--limit", "one", "-e", "app_partial=true")
+    for stage, when, rows in (
+        ("start", "after", {"started": []}),
+        ("switch", "before", {"started": ["taken_over"]}),
+        ("live", "before", {"watched": [], "live": ["retired", "recorded"]}),
+        ("live", "after", {"watched": ["live"], "live": []}),
+        ("retire", "after", {"watched": ["live", "retired"], "live": ["retired"]}),
+    ):
+        found = rows_of(decides, alone, hooks=[{"stage": stage, "when": when, "command": ["true"]}])
+        assert {name: found[name] for name in rows} == rows, (stage, when)
+
+
 SHOWN = {"ansible.builtin.debug": {"msg": "outcome: {{ __app_outcome }}"}, "vars": {"__app_release": {"spec": {"release": "2-b"}}}, "run_once": True}
 
 

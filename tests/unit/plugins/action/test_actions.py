@@ -133,6 +133,17 @@ def test_a_stage_that_failed_or_was_only_foretold_says_no_line(act):
         assert act.shown == []
 
 
+def test_what_an_earlier_call_has_brought_about_is_said_and_not_done_again(act):
+    known = {"live": {"changed": True, "of": "1-x", "seconds": 0.4}}
+    result = act(release, {"state": "live", "app": "shop", "spec": {"release": "1-x"}, "ahead": known}, [])
+    assert (result["changed"], act.sent) == (True, [])
+    assert act.shown == ["[box] shop 1-x: live in 0.4 s"]
+    # The release of another application, or another state, has its own turn.
+    for arguments in ({"state": "live", "spec": {"release": "2-y"}}, {"state": "retired", "spec": {"release": "1-x"}}):
+        act(release, {"app": "shop", "ahead": known, **arguments}, [{"changed": False, "of": "", "settled": True}])
+        assert [sent["state"] for sent in act.sent] == [arguments["state"]] and "ahead" not in act.sent[0]
+
+
 def test_a_release_lives_below_the_stack_and_is_asked_slice_by_slice(act):
     answers = [{"changed": True, "pending": True, "progress": "waiting for web", "resume": {"began": 1}}, {"changed": False, "of": "1-x", "seconds": 9.0}]
     assert act(release, {"state": "started", "app": "shop"}, answers)["changed"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._deploy import WindowError, closed, deploy_options, hooks, parse_window, rollout
+from ansible_collections.longshore.stack.plugins.module_utils._deploy import WindowError, closed, deploy_options, hooks, parse_window, rollout, uninterrupted
 
 # -- steps of a rollout ------------------------------------------------------------------------------------------------
 
@@ -114,3 +114,11 @@ def test_one_of_several_windows_is_enough():
 def test_what_is_no_window_is_refused_with_an_example(text):
     with pytest.raises(WindowError, match="for example mon-thu 09:00-16:00"):
         parse_window(text)
+
+
+def test_stages_are_uninterrupted_up_to_the_first_place_with_a_hook():
+    order = ["after start", "taken_over", "before switch", "switched"]
+    assert uninterrupted({}, order) == ["taken_over", "switched"]
+    assert uninterrupted({"hooks": [{"stage": "switch", "command": ["true"]}]}, order) == ["taken_over"]
+    assert uninterrupted({"hooks": [{"stage": "start", "when": "after", "command": ["true"]}]}, order) == []
+    assert uninterrupted({"hooks": [{"stage": "start", "command": ["true"]}]}, order) == ["taken_over", "switched"], "it has run before"
