@@ -80,6 +80,18 @@ def role_variable(role: str, name: str) -> str:
     return yaml.safe_load((ROOT / f"roles/{role}/vars/main.yml").read_text(encoding="utf-8"))[name]
 
 
+def page_at(path: Path) -> Callable[[str], None]:
+    """What puts a page of maintenance there, and takes it away where it is given no text."""
+
+    def maintenance(text: str) -> None:
+        if text:
+            path.write_text(text, encoding="utf-8")
+        else:
+            path.unlink()
+
+    return maintenance
+
+
 def answers(port: int, address: str = "127.0.0.1") -> bool:
     try:
         socket.create_connection((address, port), 1).close()

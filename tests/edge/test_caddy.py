@@ -11,7 +11,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import Program, answers, certificate_of, edge_of, own_network, program, role_variable, speaks
+from native import Program, answers, certificate_of, edge_of, own_network, page_at, program, role_variable, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
 
@@ -37,16 +37,10 @@ def edge(tmp_path_factory):
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **environment}, check=False)
         assert done.returncode == 0, done.stderr
 
-    def maintenance(text: str) -> None:
-        if text:
-            page.write_text(text, encoding="utf-8")
-        else:
-            page.unlink()
-
     write()
     root = folder / "data/caddy/pki/authorities/local/root.crt"
     run = [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
-    made = Edge("127.0.0.1", 80, 443, str(root), change, maintenance, loses=1)
+    made = Edge("127.0.0.1", 80, 443, str(root), change, page_at(page), loses=1)
     running = Program(run, folder, lambda: root.exists() and speaks(made), environment)
     yield made
     running.stop()

@@ -9,7 +9,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import Program, certificate_of, edge_of, own_network, program, replaced, speaks
+from native import Program, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
 
@@ -45,14 +45,8 @@ def edge(tmp_path_factory):
             done = subprocess.run([nginx, "-c", str(folder / "nginx.conf"), *words], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 
-    def maintenance(text: str) -> None:
-        if text:
-            page.write_text(text, encoding="utf-8")
-        else:
-            page.unlink()
-
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, loses_http2=0.5, proxy="nginx")
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, page_at(page), loses_http2=0.5, proxy="nginx")
     running = Program([nginx, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"], folder, lambda: speaks(made))
     yield made
     running.stop()

@@ -10,7 +10,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import ROOT, Program, answers, certificate_of, edge_of, own_network, program, replaced, speaks
+from native import ROOT, Program, answers, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_traefik import files
 
@@ -44,14 +44,8 @@ def edge(tmp_path_factory):
         done = subprocess.run([*follow, "wait"], capture_output=True, text=True, check=False, env={**os.environ, **environment})
         assert done.returncode == 0, done.stderr
 
-    def maintenance(text: str) -> None:
-        if text:
-            page.write_text(text, encoding="utf-8")
-        else:
-            page.unlink()
-
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, maintenance, proxy="traefik", patience=2)
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, page_at(page), proxy="traefik", patience=2)
     running = []
     try:
         home = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "home")}
