@@ -8,6 +8,7 @@ How authorities fail is tested in tests/edge.
 from __future__ import annotations
 
 import re
+import threading
 import time
 
 import pytest
@@ -93,3 +94,36 @@ def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service, fig
             assert time.monotonic() - begin < 20, error
         time.sleep(0.1)
     figure(f"{role}: killed, it answered again after {time.monotonic() - begin:.1f} s")
+
+
+def test_a_proxy_whose_container_is_made_again_as_by_an_upgrade_is_back_within_seconds(edge, converge, name, role, figure):
+    gaps, over = Gaps(edge), threading.Event()
+    asking = threading.Thread(target=gaps.ask, args=(over,))
+    asking.start()
+    try:
+        assert converge(**{f"{role}_memory": "300M"}).changed(name) > 0
+    finally:
+        over.set()
+        asking.join()
+    figure(f"{role}: made again, as by an upgrade, {gaps.failed} of {gaps.asked} requests one after the other failed, in {gaps.longest:.1f} s")
+    assert gaps.asked > 50 and gaps.longest < 15, vars(gaps)
+    assert converge().rc == 0
+
+
+class Gaps:
+    """One request on a connection of its own after the other, and how long none of them had an answer."""
+
+    def __init__(self, edge: Edge):
+        self.edge, self.asked, self.failed, self.longest = edge, 0, 0, 0.0
+
+    def ask(self, over: threading.Event) -> None:
+        answered = time.monotonic()
+        while not over.is_set():
+            self.asked += 1
+            try:
+                assert self.edge.ask("/hello").text == "web /hello"
+                answered = time.monotonic()
+            except (OSError, AssertionError):
+                self.failed += 1
+                self.longest = max(self.longest, time.monotonic() - answered)
+            time.sleep(0.05)
