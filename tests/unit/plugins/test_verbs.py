@@ -94,6 +94,8 @@ def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so
     assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
     status, output = decides({}, task, arguments=("-e", "app_outside_window=true"))
     assert status == 0, output
+    status, output = decides({"__app_prepared": dict.fromkeys(("one", "two"), {"then": {"leased": {}}})}, task)
+    assert status == 0, "it was let in before the window closed"
 
 
 def test_a_rollback_and_check_mode_are_not_refused_outside_of_the_windows(decides):
@@ -159,8 +161,17 @@ def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_a
     results["__app_prepared"]["one"]["live"] = "2-b"
     _status, output = decides(results, SHOWN)
     assert "outcome: is live on one, but the run did not come to its end; run again." in output, output
-    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"live": "1-a"}, "two": {"live": "2-b"}}}, SHOWN)
+    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"of": "2-b", "live": "1-a"}, "two": {"of": "2-b", "live": "2-b"}}}, SHOWN)
     assert "outcome: is live on two, but" in output, output
+    # What the call said that failed after it, or the look of the one that was to go back.
+    _status, output = decides({**prepared(one=("2-b", "")), "__app_taken_back": {"one": {"of": "2-b", "live": "2-b"}}}, SHOWN, arguments=("--limit", "one"))
+    assert "outcome: is live on one, but" in output, output
+
+
+def test_what_another_play_of_the_run_saw_live_does_not_count_for_this_release(decides):
+    watched = {"__app_watched": {"one": {"of": "3-c", "live": "2-b"}, "two": {"of": "3-c", "live": "2-b"}}}
+    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), **watched}, SHOWN)
+    assert "outcome: did not go live" in output, output
 
 
 def test_past_the_commit_point_the_hosts_stand_by_and_before_it_they_go_back(decides):
