@@ -161,7 +161,9 @@ def test_a_release_that_an_earlier_run_has_made_live_on_a_host_is_gone_on_with_a
     results["__app_prepared"]["one"]["live"] = "2-b"
     _status, output = decides(results, SHOWN)
     assert "outcome: is live on one, but the run did not come to its end; run again." in output, output
-    _status, output = decides({**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"of": "2-b", "live": "1-a"}, "two": {"of": "2-b", "live": "2-b"}}}, SHOWN)
+    _status, output = decides(
+        {**prepared(one=("2-b", ""), two=("2-b", "")), "__app_live": {"one": {"of": "2-b", "live": "1-a"}, "two": {"of": "2-b", "live": "2-b"}}}, SHOWN
+    )
     assert "outcome: is live on two, but" in output, output
     # What the call said that failed after it, or the look of the one that was to go back.
     _status, output = decides({**prepared(one=("2-b", "")), "__app_taken_back": {"one": {"of": "2-b", "live": "2-b"}}}, SHOWN, arguments=("--limit", "one"))
