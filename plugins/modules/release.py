@@ -43,7 +43,7 @@ options:
       - V(noted) - the O(record) of a run that had no lease, because it failed before, is added to the history.
       - V(unlocked) - whoever has the lease loses it. Only on the host that keeps it.
     type: str
-    choices:
+    choices: &states
       - leased
       - prepared
       - collected
@@ -72,6 +72,7 @@ options:
       - Ends early where RV(settled) says that nothing is left to do, or where the lease is refused.
     type: list
     elements: str
+    choices: *states
     default: []
   ahead:
     description: Results that an earlier call had under RV(then). Only the action plugin reads it.
@@ -315,7 +316,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._switch import Swi
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": list(STAGES), "required": True},
-    "then": {"type": "list", "elements": "str", "default": []},
+    "then": {"type": "list", "elements": "str", "choices": list(STAGES), "default": []},
     "ahead": {"type": "dict", "default": {}},
     "app": {"type": "str", "required": True},
     "path": {"type": "path"},
