@@ -29,6 +29,8 @@ INVENTORY = yaml.safe_load((ROOT / "molecule/shared/edge_vars/all.yml").read_tex
 # What was chosen from a matrix; conftest.py shows it.
 SAMPLES: list[str] = []
 CLONE_NEWNET = 0x40000000
+# Nginx's workers stay root: what pytest gives for files is root's alone, and becomes so again whenever another pytest begins.
+AS_ROOT = {"http {": "user root; http {"}
 
 
 def program(name: str) -> str:

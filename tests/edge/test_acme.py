@@ -21,7 +21,7 @@ import pytest
 from authority import KEY, Authority, programs
 from edge_client import APP, Edge
 from edge_upstream import serve
-from native import ROOT, SAMPLES, Program, answers, edge_of, own_network, program, replaced, role_variable
+from native import AS_ROOT, ROOT, SAMPLES, Program, answers, edge_of, own_network, program, replaced, role_variable
 
 from ansible_collections.longshore.stack.plugins.module_utils import _routes
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
@@ -197,13 +197,10 @@ class Nginx(WithLego):
         super().__init__(*where, **variables)
         self.tell_lego(())
         (self.folder / "temp").mkdir(exist_ok=True)
-        # The workers give up root.
-        for path in (*self.folder.glob("**/"), self.folder, *self.folder.parents[:3]):
-            path.chmod(0o755)
 
     def places(self):
         listens = {f"listen {port}": f"listen {self.address}:{port}" for port in (80, 443)}
-        others = {"/tmp/": f"{self.folder}/temp/", "/dev/stdout": self.folder / "access", "include /etc/nginx/mime.types;": "", "http {": "user root; http {"}
+        others = {"/tmp/": f"{self.folder}/temp/", "/dev/stdout": self.folder / "access", "include /etc/nginx/mime.types;": ""} | AS_ROOT
         return {**listens, **others, "127.0.0.1:8404": f"{self.address}:8404"}
 
     def again(self):

@@ -9,7 +9,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import Program, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
+from native import AS_ROOT, Program, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
 
@@ -26,12 +26,9 @@ def edge(tmp_path_factory):
     for name in ("maintenance", "temp", "users"):
         (folder / name).mkdir()
     (folder / "mime.types").write_text("types { text/html html; text/plain txt; text/javascript js; }", encoding="ascii")
-    # The workers give up root.
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
     authority, page = certificate_of(folder, 0, NAMES), folder / "maintenance/shop.html"
     places = {"/etc/edge/certificates": folder, "/etc/edge": folder, "/run/secrets": folder, "/etc/nginx": folder, "/srv/static": folder / "static"}
-    places |= {"/srv/maintenance": folder / "maintenance", "/tmp/": f"{folder}/temp/", "/dev/stdout": folder / "access"}
+    places |= {"/srv/maintenance": folder / "maintenance", "/tmp/": f"{folder}/temp/", "/dev/stdout": folder / "access"} | AS_ROOT
 
     def write(number: int = 0) -> None:
         for path, text in files(edge_of(number, stack_proxy="nginx", stack_tls="files", certificates=(NAMES,)), "").items():
