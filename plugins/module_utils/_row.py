@@ -27,7 +27,10 @@ class Row:
         self.call = self._next(resume)
 
     def _next(self, resume: Mapping[str, Any]) -> Call:
-        return Call({**self.params, "state": self.left.pop(0), "resume": resume, "record": self._record()}, *self.given)
+        run = self.params["run"]
+        if run and "prepared" in self.done:
+            run = {**run, "live": self.done["prepared"]["live"]}
+        return Call({**self.params, "state": self.left.pop(0), "resume": resume, "record": self._record(), "run": run}, *self.given)
 
     def _record(self) -> dict[str, Any]:
         """What the history is to say of the run, with what this row has seen of it."""

@@ -18,7 +18,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose_project i
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
-from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, Leases
+from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, LeaseError, Leases
 from ansible_collections.longshore.stack.plugins.module_utils._members import App, ReleaseError, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
@@ -161,10 +161,20 @@ class Call:
         holder = self.leases.take(run["id"], run["owner"], "leased", self.params["lease_seconds"], **process, **work)
         if last and last.run != holder.run:
             self._note_end(last, f"the run {holder.run} found that it had died")
+        self._same_live(run)
         if self.spec.get("definition"):
             # It was prepared before anybody had the lease: a run that was still at work may have pruned it.
             self._again(run["id"])
         return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
+
+    def _same_live(self, run: Mapping[str, Any]) -> None:
+        """Before the lease another run may have come to its end, also one whose deployer is dead: what this run has worked out is of another release."""
+        expected, live = run.get("live"), self.releases.marked()
+        if expected is None or expected == live:
+            return
+        self.leases.end(run["id"])
+        was = f"{expected or 'nothing'} was live of {self.params['app']} when this run looked"
+        raise LeaseError(f"{was}, and by now {live or 'nothing'} is: another run has ended meanwhile. Run this again")
 
     def _again(self, run: str) -> None:
         """The release's directory and the name of its image, as the state prepared leaves them."""

@@ -123,6 +123,7 @@ options:
       - C(id) and C(owner) of the run that asks for the lease, and its C(kind) for the history, should it be killed.
       - The action plugin adds C(process), by which a later run on the same controller sees that this one is dead, and C(dead), a run of which it
         has seen that.
+      - With C(live), the release that the run has seen live (empty for none), the lease is refused where that is another one by now.
     type: dict
     default: {}
   record:

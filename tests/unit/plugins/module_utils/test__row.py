@@ -9,8 +9,8 @@ from ansible_collections.longshore.stack.plugins.module_utils._lease import Leas
 from ansible_collections.longshore.stack.plugins.module_utils._members import ReleaseError
 from ansible_collections.longshore.stack.plugins.module_utils._row import Row
 
-STARTED = {"state": "started", "then": ["taken_over", "switched"], "resume": {}, "record": {}}
-PREPARED = {"state": "prepared", "then": ["leased"], "resume": {}, "record": {}}
+STARTED = {"state": "started", "then": ["taken_over", "switched"], "resume": {}, "record": {}, "run": {}}
+PREPARED = {"state": "prepared", "then": ["leased"], "resume": {}, "record": {}, "run": {"id": "r1"}}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def row(monkeypatch):
     class Call:
         def __init__(self, params, *_given):
             self.state, self.resume, self.changed = params["state"], params["resume"], False
-            made.record = params["record"]
+            made.record, made.run = params["record"], params["run"]
 
         def run(self):
             made.calls.append((self.state, self.resume))
@@ -70,15 +70,22 @@ def test_nothing_comes_after_a_stage_that_fails(row):
 
 
 def test_where_nothing_is_left_to_do_the_row_ends(row):
-    result = row(PREPARED, prepared=[{"settled": True}]).run()
+    result = row(PREPARED, prepared=[{"settled": True, "live": "1-x"}]).run()
     assert result["settled"] and result["then"] == {}
 
 
 def test_a_lease_that_is_refused_is_left_to_the_call_for_that_state_alone(row):
-    result = row(PREPARED, prepared=[{"settled": False}], leased=[LeaseError("ann has it")]).run()
+    result = row(PREPARED, prepared=[{"settled": False, "live": ""}], leased=[LeaseError("ann has it")]).run()
     assert result["of"] == "prepared" and result["then"] == {}
     with pytest.raises(LeaseError, match="ann has it"):
         row({**PREPARED, "state": "leased", "then": []}, leased=[LeaseError("ann has it")]).run()
+
+
+def test_the_lease_is_of_what_this_row_saw_live(row):
+    row(PREPARED, prepared=[{"settled": False, "live": "1-x"}], leased=[{}]).run()
+    assert row.run == {"id": "r1", "live": "1-x"}
+    row({**PREPARED, "run": {}, "then": []}, prepared=[{"settled": False, "live": "1-x"}]).run()
+    assert row.run == {}
 
 
 def test_the_history_is_told_what_the_row_has_seen(row):

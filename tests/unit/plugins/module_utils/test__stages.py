@@ -196,6 +196,19 @@ def test_unlock_says_whose_lease_has_ended(site):
     assert site.call("listed")["holder"] == ""
 
 
+def test_what_a_run_saw_live_must_still_be_live_when_its_turn_comes(site):
+    first, second = site.release(), site.release(version="2")
+    run = {"id": "late", "owner": "bob", "live": site.call("prepared", second)["live"]}
+    site.deploy(first)
+    site.docker.now += LONG
+    name = first["spec"]["release"]
+    with pytest.raises(LeaseError, match=f"nothing was live of shop when this run looked, and by now {name} is: .* Run this again"):
+        site.call("leased", second, run=run)
+    assert site.call("listed")["holder"] == ""
+    site.call("leased", second, run={**run, "live": name})
+    assert "bob" in site.call("listed")["holder"]
+
+
 # -- a whole deploy ---------------------------------------------------------------------------------------------------
 
 
