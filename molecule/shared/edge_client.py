@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pycurl
+
 DOMAIN = "shop.test"
 APP = f"app.{DOMAIN}"
 
@@ -45,9 +47,8 @@ class Edge:
     """address: of the proxy. authority: PEM file. change: gives the proxy another configuration, with 0 the first one.
     maintenance: puts a page up (or, without, down).
 
-    loses, loses_http2: fresh HTTP/1.1 connections, and requests of an HTTP/2 client, that each change may cost where a proxy cannot do better
-    (see docs/edge.md). proxy: which it is. patience: seconds until a page of
-    maintenance comes and goes; with 0, at once.
+    loses: fresh HTTP/1.1 connections that each change may cost where a proxy cannot do better (see docs/edge.md). proxy: which it is.
+    patience: seconds until a page of maintenance comes and goes; with 0, at once.
     """
 
     address: str
@@ -57,7 +58,6 @@ class Edge:
     change: Callable[[int], None]
     maintenance: Callable[[str], None]
     loses: float = 0
-    loses_http2: float = 0
     proxy: str = "caddy"
     patience: float = 0
 
@@ -85,19 +85,49 @@ class Edge:
         return next(iter(self.raw(head.encode() + body, host.partition(":")[0], secure)), Answer(0))
 
     def curl(self, path: str, *options: str) -> str:
-        running = self.curl_many(path, *options)
-        output, errors = running.communicate()
-        assert running.returncode == 0, errors
-        return output
-
-    def curl_many(self, path: str, *options: str) -> subprocess.Popen[str]:
-        """Running curl; the path may stand for many."""
         words = ["curl", "-sS", "-m", "30", "--cacert", self.authority, "--connect-to", f"::{self.address}:{self.https_port}", *options]
-        return subprocess.Popen([*words, f"https://{APP}{path}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([*words, f"https://{APP}{path}"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def http2(self) -> Http2:
+        return Http2(self)
 
     def seen(self) -> list[str]:
         """What the processes were asked for."""
         return self.ask("/seen").json
+
+
+class Http2:
+    """A client of HTTP/2 alone that keeps one connection, and sends again on another one what the server says it has not begun with (GOAWAY)."""
+
+    def __init__(self, edge: Edge):
+        self.edge, self.handle = edge, pycurl.Curl()
+
+    def __enter__(self) -> Http2:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.handle.close()
+
+    def post(self, path: str, body: bytes) -> int:
+        """The status of the answer; 0 where it came over another version."""
+        self.handle.reset()
+        options = {
+            pycurl.URL: f"https://{APP}{path}",
+            pycurl.CONNECT_TO: [f"::{self.edge.address}:{self.edge.https_port}"],
+            pycurl.CAINFO: self.edge.authority,
+            pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
+            pycurl.COPYPOSTFIELDS: body.decode(),
+            pycurl.WRITEFUNCTION: len,
+            pycurl.TIMEOUT: 30,
+            pycurl.NOSIGNAL: 1,
+            pycurl.PROXY: "",
+        }
+        for option, value in options.items():
+            self.handle.setopt(option, value)
+        self.handle.perform()
+        return self.handle.getinfo(pycurl.RESPONSE_CODE) if self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0 else 0
 
 
 def read_all(connection: socket.socket) -> Sequence[Answer]:
@@ -157,18 +187,22 @@ class WebSocket:
 
 @dataclass
 class Load:
-    """Requests on fresh and on kept HTTP/1.1 connections at the same time, counted."""
+    """Requests on fresh and on kept HTTP/1.1 connections and on those of HTTP/2 clients at the same time, counted."""
 
     edge: Edge
     kept: int = 0
     fresh: int = 0
+    http2: int = 0
     lost_kept: int = 0
     lost_fresh: int = 0
+    lost_http2: int = 0
     reasons: list[str] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, during: Callable[[], None], keepers: int = 8, rate: float = 20) -> Load:
+    def run(self, during: Callable[[], None], keepers: int = 8, clients: int = 2, rate: float = 20) -> Load:
+        """keepers, clients: how many keep a connection, of HTTP/1.1 and of HTTP/2. rate: fresh connections in a second."""
         threads = [threading.Thread(target=self._keep) for _number in range(keepers)] + [threading.Thread(target=self._fresh, args=(rate,))]
+        threads += [threading.Thread(target=self._http2) for _number in range(clients)]
         for thread in threads:
             thread.start()
         try:
@@ -188,6 +222,17 @@ class Load:
             except Exception as error:
                 self.lost_fresh += 1
                 self.reasons.append(f"{time.time():.3f} fresh {error!r}")
+
+    def _http2(self) -> None:
+        with self.edge.http2() as client:
+            while not self._end.wait(0.04):
+                self.http2 += 1
+                try:
+                    status = client.post("/", b"x")
+                    assert status == 200, status
+                except Exception as error:
+                    self.lost_http2 += 1
+                    self.reasons.append(f"{time.time():.3f} http2 {error!r}")
 
     def _keep(self) -> None:
         connection = None

@@ -43,7 +43,7 @@ def edge(tmp_path_factory):
             assert done.returncode == 0, done.stderr
 
     write()
-    made = Edge("127.0.0.1", 80, 443, str(authority), change, page_at(page), loses_http2=0.5, proxy="nginx")
+    made = Edge("127.0.0.1", 80, 443, str(authority), change, page_at(page), proxy="nginx")
     running = Program([nginx, "-c", str(folder / "nginx.conf"), "-g", "daemon off;"], folder, lambda: speaks(made))
     yield made
     running.stop()

@@ -17,7 +17,7 @@ RELOAD = "nginx -t -q -c /etc/edge/nginx.conf && kill -HUP 1"
 
 @pytest.fixture(scope="module")
 def edge(host):
-    yield from edge_on(host, "nginx", str(AUTHORITY), "nginx.conf", RELOAD, loses_http2=0.5)
+    yield from edge_on(host, "nginx", str(AUTHORITY), "nginx.conf", RELOAD)
 
 
 def test_the_container_is_hardened(hardened, service):
