@@ -8,6 +8,8 @@ How authorities fail is tested in tests/edge.
 from __future__ import annotations
 
 import re
+import ssl
+import subprocess
 import threading
 import time
 
@@ -79,6 +81,31 @@ def test_names_have_certificates_of_the_stacks_own_authority(host, converge, nam
     assert client.ask("/hello").text == "web /hello"
     assert client.ask("/hello", "plain.shop.test").text == "plain /hello"
     assert converge(stack_tls="internal").changed(name) == 0
+    assert converge().rc == 0
+
+
+def test_a_given_certificate_that_was_renewed_with_its_key_is_served_without_a_new_container(edge, converge, role, service, tmp_path):
+    certificate, key = tmp_path / "given.pem", tmp_path / "given.key"
+    names = ",".join(f"DNS:{name}.shop.test" for name in ("app", "part", "guarded", "www", "old", "plain", "site"))
+    make = f"openssl req -x509 -days 2 -subj /CN=edge -addext subjectAltName={names} -out {certificate}".split()
+    given = {"stack_tls": "files", "stack_tls_files": [{"certificate": str(certificate), "key": str(key)}]}
+    client = Edge(edge.address, 80, 443, str(certificate), lambda _number: None, lambda _text: None)
+
+    def served() -> bytes:
+        with client.connect(context=ssl._create_unverified_context()) as connection:
+            return connection.getpeercert(binary_form=True)
+
+    def there() -> bytes:
+        return ssl.PEM_cert_to_DER_cert(certificate.read_text(encoding="ascii"))
+
+    subprocess.run([*make, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(key)], check=True, capture_output=True)
+    assert converge(**given).rc == 0
+    first, before = there(), service(role).inspect("{{.Id}} {{.State.StartedAt}}")
+    assert served() == first
+    subprocess.run([*make, "-key", str(key)], check=True, capture_output=True)
+    assert converge(**given).rc == 0
+    assert there() != first and served() == there()
+    assert service(role).inspect("{{.Id}} {{.State.StartedAt}}") == before
     assert converge().rc == 0
 
 

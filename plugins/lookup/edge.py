@@ -18,6 +18,7 @@ options:
       - V(files) - the configuration of the proxy in C(stack_proxy), for the module P(longshore.stack.compose_project#module); passwords are in it as hashes.
       - V(secrets) - the keys of given certificates and the one of the account of an ACME authority, for the same module; needs O(uid).
       - V(folders) - the folders of this host that the proxy serves files from.
+      - V(ports) - what the proxy's container publishes, as Compose has it.
       - V(names) - the host names of the routes.
       - V(lego_asks) - whether lego gets the certificates.
       - V(lego_environment) - what the role P(longshore.stack.lego#role) tells lego.
@@ -63,9 +64,9 @@ from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_o
 
 # By proxy: the text of each of its files.
 RENDERERS = {
-    "caddy": lambda edge, view: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")},
-    "traefik": lambda edge, _view: _edge_traefik.files(edge),
-    "nginx": lambda edge, view: _edge_nginx.files(edge, view.own("nginx_config", "") or ""),
+    "caddy": lambda edge, view, _certificates: {"config/Caddyfile": caddyfile(edge, view.own("caddy_config", "") or "")},
+    "traefik": lambda edge, _view, certificates: _edge_traefik.files(edge, certificates),
+    "nginx": lambda edge, view, _certificates: _edge_nginx.files(edge, view.own("nginx_config", "") or ""),
 }
 
 
@@ -77,6 +78,7 @@ class LookupModule(LookupBase):
             "files": lambda: self._files(view),
             "secrets": lambda: self._secrets(view, self.get_option("uid")),
             "folders": lambda: _routes.static_folders(view),
+            "ports": lambda: _routes.ports(view),
             "lego_asks": lambda: _routes.lego_asks(view),
             "lego_environment": lambda: _routes.lego_environment(view),
             "lego_secrets": lambda: self._lego_secrets(view, self.get_option("uid")),
@@ -95,7 +97,7 @@ class LookupModule(LookupBase):
     def _files(self, view):
         hashed, certificates = partial(self._hashed, view.own("stack_name", "")), self._given(view, "certificate")
         edge = _routes.edge(view, hashed, [names_in(text) for text in certificates])
-        files = RENDERERS[view.own("stack_proxy", "caddy")](edge, view)
+        files = RENDERERS[view.own("stack_proxy", "caddy")](edge, view, certificates)
         # The folder that the proxy has mounted.
         folder = "config/traefik" if "config/traefik/traefik.yml" in files else "config"
         files |= {f"{folder}/certificates/{number}.pem": text for number, text in enumerate(certificates)}

@@ -178,13 +178,16 @@ def _env_secrets(service: Mapping[str, Any]) -> list[str]:
     return [entry.removeprefix(ENV_SECRET) for entry in entries if isinstance(entry, str) and entry.startswith(ENV_SECRET)]
 
 
-def external_networks(definition: Mapping[str, Any]) -> list[str]:
-    """Names of the networks that the project shares with others."""
-    found = []
-    for key, network in (definition.get("networks") or {}).items():
-        if network and network.get("external"):
-            found.append(network.get("name", key))
-    return found
+def external_networks(definition: Mapping[str, Any]) -> dict[str, bool]:
+    """The networks that the project shares with others: by name, whether it has to have IPv6 (`x-ipv6`)."""
+    networks = (definition.get("networks") or {}).items()
+    return {network.get("name", key): bool(network.get("x-ipv6")) for key, network in networks if network and network.get("external")}
+
+
+def ipv6_subnet(network: str) -> str:
+    """One of the private ones (RFC 4193), the same on each host: what it is in is the host's alone."""
+    digits = hashlib.sha256(network.encode()).hexdigest()
+    return f"fd{digits[:2]}:{digits[2:6]}:{digits[6:10]}:{digits[10:14]}::/64"
 
 
 _SECRETS = re.compile(r"^secrets:\n((?: .*\n)+)", re.MULTILINE)

@@ -18,6 +18,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import (
     START_INTERVAL_API,
     assemble,
     external_networks,
+    ipv6_subnet,
     is_active,
     looked_at_early,
     to_yaml,
@@ -130,6 +131,8 @@ class Project:
         self.spec, self.engine, self.check, self.clock, self.sleep = spec, engine, check, clock, sleep
         self.folder = Folder(spec.path, check)
         self.outcome = Outcome()
+        # What this call found in the place of each file that it wrote or took away.
+        self.found: dict[str, bytes | None] = {}
 
     def compose(self, *args: str, timeout: float | None = None) -> Result:
         base = ["compose", "--project-directory", self.spec.path, "-f", self._compose_file(), "-p", self.spec.project]
@@ -162,7 +165,7 @@ class Project:
         if self.outcome.restarts is None:
             self.outcome.restarts = {container.id: container.restarts for container in containers}
         if any(action != "unchanged" for action in planned.values()):
-            self._up(whole, images)
+            self._up(whole, images, state)
             before, containers = containers, self._observe()
             self._settle_actions(before, containers)
         try:
@@ -269,6 +272,7 @@ class Project:
             self._save(state)
 
     def _differs(self, path: str, old: bytes | None, new: bytes | None) -> None:
+        self.found[path] = old
         self.outcome.files.append(path)
         self.outcome.before[path] = (old or b"").decode(errors="replace")
         self.outcome.after[path] = (new or b"").decode(errors="replace")
@@ -294,21 +298,59 @@ class Project:
                 return {}
             raise
 
-    def _up(self, whole: Mapping[str, Any], images: Mapping[str, str]) -> None:
+    def _up(self, whole: Mapping[str, Any], images: Mapping[str, str], state: dict[str, Any]) -> None:
         missing = [service["image"] for name, service in whole["services"].items() if is_active(service) and name not in images]
         if missing:
             raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
         self._have_networks()
+        self._try_out(state)
         result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never", *self.spec.services)
         if not result.ok:
             raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
 
     def _have_networks(self) -> None:
         networks = external_networks(self.spec.definition)
-        there = {item["Name"] for item in self.engine.inspect("network", networks)}
-        for name in networks:
+        there = {item["Name"]: item for item in self.engine.inspect("network", list(networks))}
+        for name, ipv6 in networks.items():
             if name not in there:
-                self.engine.must(["network", "create", "--label", f"{LABEL_STACK}={self.spec.stack}", name])
+                more = ["--ipv6", "--subnet", ipv6_subnet(name)] if ipv6 else []
+                self.engine.must(["network", "create", "--label", f"{LABEL_STACK}={self.spec.stack}", *more, name])
+            elif ipv6 and not there[name].get("EnableIPv6"):
+                raise ProjectError(
+                    f"{self.spec.project}: the network {name} has no IPv6, and stack_edge_ipv6 wants it. It has to be made again: take away what is in it "
+                    f"(docker network inspect {name}) and then `docker network rm {name}`, or set stack_edge_ipv6: false"
+                )
+
+    def _try_out(self, state: dict[str, Any]) -> None:
+        """What a service would refuse when it starts must not take the place of what it runs with."""
+        for entry in self.spec.reload:
+            service, command = entry["service"], entry.get("check")
+            if not command or self.outcome.actions.get(service) != "recreated":
+                continue
+            name = f"{self.spec.project}-{service}-check"
+            self.engine.run(["rm", "--force", name])
+            try:
+                result = self.compose(
+                    *("run", "--rm", "--no-deps", "-T", "--name", name, "--entrypoint", command[0], service, *command[1:]), timeout=self.spec.wait_timeout
+                )
+                reason = "" if result.ok else result.reason()
+            except EngineError as error:
+                if not isinstance(error.__cause__, subprocess.TimeoutExpired):
+                    raise
+                self.engine.run(["rm", "--force", name])
+                reason = f"{' '.join(command)} did not end within {self.spec.wait_timeout:g} s"
+            if reason:
+                for path, content in self.found.items():
+                    self._as_it_was(state, path, content)
+                self._put_back(state, service)
+                raise ProjectError(f"{service} would refuse its new configuration, so its container stays as it is: {reason}")
+
+    def _as_it_was(self, state: dict[str, Any], path: str, content: bytes | None) -> None:
+        if content is not None:
+            self._own(state, {*state.get("files", []), path})
+            self.folder.write(path, content, self.spec.files.get(path, (b"", 0o644))[1])
+        elif self.folder.read(path) is not None:
+            self.folder.remove(path)
 
     def _settle_actions(self, before: list[Container], after: list[Container]) -> None:
         """Say what really happened: Compose also recreates what its own hash finds changed."""
@@ -366,9 +408,11 @@ class Project:
     def _keep_previous(self, state: dict[str, Any]) -> None:
         """Keep what the service runs with beside what is about to be written, until it has taken that: what is refused must not wait for a restart."""
         previous = state.setdefault("previous", {})
+        # Also what goes away, which may be read until then.
+        leaving = sorted(set(state.get("files", [])) - {COMPOSE_FILE, *self.spec.files})
         for service, paths in self.spec.reloaded_files().items():
-            there = {path: self.folder.read(path) for path in paths}
-            differs = any(content != self.spec.files[path][0] for path, content in there.items())
+            there = {path: self.folder.read(path) for path in (*paths, *leaving)}
+            differs = any(there[path] != self.spec.files[path][0] for path in paths)
             # What an earlier run kept stays: it is the last that the service has taken.
             if differs and service not in previous and any(content is not None for content in there.values()):
                 previous[service] = {path: content and content.decode(errors="surrogateescape") for path, content in there.items()}
@@ -377,12 +421,7 @@ class Project:
     def _put_back(self, state: dict[str, Any], *services: str) -> None:
         for service in services:
             for path, text in state.get("previous", {}).get(service, {}).items():
-                if path not in self.spec.files:
-                    continue
-                if text is not None:
-                    self.folder.write(path, text.encode(errors="surrogateescape"), self.spec.files[path][1])
-                elif self.folder.read(path) is not None:
-                    self.folder.remove(path)
+                self._as_it_was(state, path, None if text is None else text.encode(errors="surrogateescape"))
             if state.get("previous", {}).pop(service, None):
                 self._save(state)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Acme, Edge, Route, Static, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, CLAIMS, HEADERS, Acme, Edge, Route, Static, inside
 
 # The edge does not say what it is.
 QUIET = ("header -Server",)
@@ -165,7 +165,7 @@ def _closed(edge: Edge, route: Route, number: str) -> list[str]:
 def _ends(route: Route, number: str) -> list[str]:
     if route.redirect:
         return [f"redir {_q(route.redirect + ('{uri}' if route.keeps_path else ''))} {route.redirect_code}"]
-    return _files(route, route.static, number) if route.static else _proxy(route)
+    return _files(route, route.static, number) if route.static else _proxy(route, number)
 
 
 def _files(route: Route, static: Static, number: str) -> list[str]:
@@ -182,7 +182,7 @@ def _files(route: Route, static: Static, number: str) -> list[str]:
     return [*lines, *_block("file_server", ["hide .git .env .ht*"])]
 
 
-def _proxy(route: Route) -> list[str]:
+def _proxy(route: Route, number: str) -> list[str]:
     # A switch that restarts, or a host that is gone, refuses connections: nothing was sent yet, so another try is safe.
     lines = [f"lb_try_duration {45 if route.kind == 'app' else 5}s", "lb_try_interval 100ms"]
     if len(route.upstreams) > 1:
@@ -193,7 +193,10 @@ def _proxy(route: Route) -> list[str]:
     # A switch that is stopped waits for idle connections to be used or closed.
     transport = ["keepalive 5s"] + ([f"response_header_timeout {route.timeout}s"] if route.timeout else [])
     lines += ["stream_close_delay 5m", *_block("transport http", [*transport, *(["tls"] if route.secure else [])])]
-    return _block(f"reverse_proxy {' '.join(route.upstreams)}", lines)
+    lines += ["header_up X-Real-IP {client_ip}", *(f"header_up -{name}" for name in CLAIMS)]
+    # Another protocol than WebSockets, such as h2c, would be a tunnel past the guards of other routes. The switch of an application lets none through.
+    other = [] if route.kind == "app" else _block(f"@other{number}", ["header Upgrade *", "not header_regexp Upgrade (?i)^websocket$"])
+    return [*other, *([f"request_header @other{number} -Upgrade"] if other else []), *_block(f"reverse_proxy {' '.join(route.upstreams)}", lines)]
 
 
 def _block(head: str, lines: Iterable[str]) -> list[str]:

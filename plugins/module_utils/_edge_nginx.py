@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, HEADERS, Edge, RateLimit, Route, Static, inside
+from ansible_collections.longshore.stack.plugins.module_utils._routes import CHALLENGES, CLAIMS, HEADERS, Edge, RateLimit, Route, Static, inside
 
 FOLDER = "/etc/edge"
 # Where lego, or the stack's own authority, puts what it has.
@@ -38,14 +39,19 @@ LOG = {
 def files(edge: Edge, extra: str = "") -> dict[str, str]:
     """The texts by path. extra: lines of the user's for the block http."""
     found = {"config/nginx.conf": "\n".join(_main(edge, extra)) + "\n"}
-    for number, route in _numbered(edge):
+    for route in edge.routes:
         if route.logins:
-            found[f"config/users/{number}"] = "".join(f"{login.user}:{login.hashed}\n" for login in route.logins)
+            found[f"config/{_users(route)}"] = "".join(f"{login.user}:{login.hashed}\n" for login in route.logins)
     return found
 
 
+def _users(route: Route) -> str:
+    """The file is read for each request, also by a configuration from before: no other route may ever have it."""
+    return f"users/{hashlib.sha256(f'{route.host}{route.path}'.encode()).hexdigest()[:16]}"
+
+
 def _numbered(edge: Edge) -> Iterator[tuple[int, Route]]:
-    """Each route with its number, by which its upstream, limit and users are called."""
+    """Each route with its number, by which its upstream and limit are called."""
     yield from enumerate((route for routes in edge.sites.values() for route in routes), 1)
 
 
@@ -82,7 +88,9 @@ def _http(edge: Edge) -> list[str]:
         "keepalive_requests 1000000;",
         "# The engine's name server: a switch that comes back with another address is found again.",
         "resolver 127.0.0.11 valid=1s ipv6=off;",
-        *_block("map $http_upgrade $edge_connection", ["default upgrade;", '"" "";']),
+        # Another protocol, such as h2c, would be a tunnel past the guards of other routes.
+        *_block("map $http_upgrade $edge_upgrade", ['default "";', "~*^websocket$ websocket;"]),
+        *_block("map $edge_upgrade $edge_connection", ["default upgrade;", '"" "";']),
         *_trust(edge),
         *_team(edge),
         *(_block("map $ssl_server_name $edge_when_asked", ['default "";']) if edge.tls in WATCHED else []),
@@ -103,15 +111,18 @@ def _http(edge: Edge) -> list[str]:
 
 def _proxied() -> list[str]:
     """What every process is told."""
+    # By this host the route was chosen; the header may name another one than the line of the request.
+    host = "$host$is_request_port$request_port"
     headers = {
-        "Host": "$http_host",
+        "Host": host,
         "Connection": "$edge_connection",
-        "Upgrade": "$http_upgrade",
+        "Upgrade": "$edge_upgrade",
+        "HTTP2-Settings": '""',
         "X-Real-IP": "$remote_addr",
         "X-Forwarded-For": "$remote_addr",
         "X-Forwarded-Proto": "$edge_scheme",
-        "X-Forwarded-Host": "$http_host",
-        "Forwarded": '""',
+        "X-Forwarded-Host": host,
+        **dict.fromkeys(CLAIMS, '""'),
     }
     return ["proxy_http_version 1.1;", "proxy_buffering off;", "proxy_request_buffering off;", "proxy_connect_timeout 2s;"] + [
         f"proxy_set_header {name} {value};" for name, value in headers.items()
@@ -246,7 +257,7 @@ def _common(edge: Edge, route: Route, number: int) -> list[str]:
         lines += ['set $edge_closed "";', *_block(f"if (-f /srv/maintenance/{route.app}.html)", ["set $edge_closed $edge_visitor;"])]
         lines += [*_block("if ($edge_closed)", ["return 503;"]), f"error_page 503 {MAINTENANCE}/{route.app}.html;"]
     lines += [*(f"allow {net};" for net in route.allow), "deny all;"] if route.allow else []
-    lines += ['auth_basic "Restricted";', f"auth_basic_user_file {FOLDER}/users/{number};"] if route.logins else []
+    lines += ['auth_basic "Restricted";', f"auth_basic_user_file {FOLDER}/{_users(route)};"] if route.logins else []
     if route.rate_limit:
         burst = route.rate_limit.requests - 1 + route.rate_limit.burst
         lines += [f"limit_req zone=edge_limit_{number}{f' burst={burst} nodelay' if burst else ''};", "limit_req_status 429;"]
@@ -267,6 +278,8 @@ def _proxy(route: Route, number: int) -> list[str]:
         name = urlsplit(f"//{route.upstreams[0]}").hostname
         lines += ["proxy_ssl_server_name on;", f"proxy_ssl_name {name};", "proxy_ssl_verify on;", "proxy_ssl_verify_depth 5;"]
         lines += ["proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"]
+    # The switch of a host on which nothing of the application is left says 503: as good as no answer.
+    lines += ["proxy_next_upstream error timeout http_503;"] if len(route.upstreams) > 1 else []
     lines += [f"client_max_body_size {route.max_body};"] if route.max_body else []
     if route.request_id:
         # A header that is set here takes the place of all that are set further out.

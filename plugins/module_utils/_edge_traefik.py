@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,9 +31,9 @@ FIRST = 1_000_000
 Data = dict[str, Any]
 
 
-def files(edge: Edge) -> dict[str, str]:
-    """The texts by path. JSON is YAML, too, and nothing in it means anything but itself."""
-    found = {"config/traefik/traefik.yml": _text(_static(edge)), "config/traefik/dynamic/edge.yml": _marked(_dynamic(edge))}
+def files(edge: Edge, certificates: Sequence[str] = ()) -> dict[str, str]:
+    """The texts by path. JSON is YAML, too, and nothing in it means anything but itself. certificates: the given ones, which are read with the routes."""
+    found = {"config/traefik/traefik.yml": _text(_static(edge)), "config/traefik/dynamic/edge.yml": _marked(_dynamic(edge), certificates)}
     for app in sorted({route.app for route in edge.routes if route.app}):
         found[f"config/traefik/maintenance/{app}.yml"] = _text(_closed(edge, app))
     return {**found, "config/pages/Caddyfile": pages(edge, SITES, PLAIN, CLOSED)}
@@ -43,9 +43,9 @@ def _text(data: Data) -> str:
     return "# Written by longshore.stack from the inventory. Change it there: stack_apps, stack_routes.\n" + json.dumps(data, indent=1) + "\n"
 
 
-def _marked(data: Data) -> str:
+def _marked(data: Data, certificates: Sequence[str]) -> str:
     """With a name that is another one for each content, by which a reload is seen to have come."""
-    mark = f"edge-{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]}"
+    mark = f"edge-{hashlib.sha256(json.dumps([data, *certificates]).encode()).hexdigest()[:16]}"
     data["http"]["middlewares"][mark] = {"headers": {"customResponseHeaders": {"X-Edge": ""}}}
     return _text(data)
 
@@ -93,6 +93,10 @@ def _dynamic(edge: Edge) -> Data:
         if route.upstreams:
             services[name] = _service(route, name)
             transports[name] = _transport(route)
+        if route.upstreams and route.kind != "app":
+            # It would be a tunnel past the guards of other routes. The switch of an application lets none through.
+            other = _router(edge, route, number, [], "pages", FIRST)
+            routers[f"other-{number}"] = {**other, "rule": f"{other['rule']} && HeaderRegexp(`Upgrade`, `(?i)h2c`)"}
     for number, (host, routes) in enumerate(edge.sites.items(), 1):
         if any(route.allow or route.logins for route in routes):
             # What is behind may read an encoded slash as one; Traefik, which looks for guards, does not.
@@ -128,7 +132,7 @@ def _middlewares(edge: Edge, route: Route, name: str) -> Data:
     found: Data = {}
     headers = {HEADERS[key]: text for key, text in route.security.items() if text and (key != "hsts" or edge.tls != "off")}
     # The edge does not say what is behind it.
-    found[f"{name}-headers"] = {"headers": {"customResponseHeaders": {"Server": "", **headers}}}
+    found[f"{name}-headers"] = {"headers": {"customRequestHeaders": {"Forwarded": ""}, "customResponseHeaders": {"Server": "", **headers}}}
     if route.allow:
         strategy = {"ipStrategy": {"excludedIPs": list(edge.trusted_proxies)}} if edge.trusted_proxies else {}
         found[f"{name}-allow"] = {"ipAllowList": {"sourceRange": list(route.allow), **strategy}}

@@ -61,6 +61,7 @@ REFUSED: dict[tuple[str, str], str] = {
 # What is to be known of what a proxy has.
 REMARKS: dict[tuple[str, str], str] = {
     ("traefik", "security"): "in place of what the application gives",
+    ("traefik", "stack_trusted_proxies"): "who comes past them has no address: `allow` keeps him out, and all of them share a limit",
     ("traefik", "slow clients"): "after ten minutes, which is also the longest that an upload may take",
 }
 # Options that mean nothing for what a route leads to.
@@ -72,6 +73,8 @@ IDLE = {
 }
 SECURITY = {"hsts": "max-age=31536000", "nosniff": "nosniff", "frame": "SAMEORIGIN", "referrer": "strict-origin-when-cross-origin"}
 HEADERS = {"hsts": "Strict-Transport-Security", "nosniff": "X-Content-Type-Options", "frame": "X-Frame-Options", "referrer": "Referrer-Policy"}
+# What a process may believe of its client besides the headers that the edge sets itself; from no client it comes in.
+CLAIMS = ("Forwarded", "X-Forwarded-Port", "X-Forwarded-Prefix")
 # Let's Encrypt's; https://letsencrypt.org/docs/acme-protocol-updates and /staging-environment
 DIRECTORIES = {"production": "https://acme-v02.api.letsencrypt.org/directory", "staging": "https://acme-staging-v02.api.letsencrypt.org/directory"}
 # Proxies that speak ACME, but not with a provider of DNS; for the others, and with one, lego does.
@@ -282,6 +285,14 @@ def _service(view: View, name: str) -> str:
     if not hosts:
         raise _wiring.WiringError(f"nothing has the console of {name}: put a host into the group {name}")
     return _wiring.joined(name if view.host in hosts else view.address(hosts[0]), console)
+
+
+def ports(view: View) -> list[str]:
+    """What the proxy's container publishes. Without IPv6 in its network the engine would carry who comes over IPv6 to it in its own name: past `allow`."""
+    at = "" if view.own("stack_edge_ipv6", False) else "0.0.0.0:"
+    http, https = int(view.own("stack_http_port", 80)), int(view.own("stack_https_port", 443))
+    secure = [f"{at}{https}:{https}"] if view.own("stack_tls", "internal") != "off" else []
+    return [f"{at}{http}:{http}", *secure, *(f"{port}/udp" for port in secure if _wiring.http3(view))]
 
 
 def lego_asks(view: View) -> bool:

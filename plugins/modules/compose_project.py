@@ -137,6 +137,14 @@ options:
         type: list
         elements: str
         required: true
+      check:
+        description:
+          - Command that looks at the configuration in a container of its own, before one that runs is replaced by a new one. Where it fails, all files
+            are as they were, and the container that runs stays.
+          - "Example: C([nginx, -t, -q])"
+        type: list
+        elements: str
+        default: []
   provision:
     description:
       - Idempotent scripts that run in the healthy container each time, for what lives inside a service - users, databases, buckets.
@@ -273,6 +281,7 @@ LISTS = {
         "service": {"type": "str", "required": True},
         "files": {"type": "list", "elements": "str", "required": True},
         "command": {"type": "list", "elements": "str", "required": True},
+        "check": {"type": "list", "elements": "str", "default": []},
     },
     "provision": {"service": {"type": "str", "required": True}, "command": {"type": "list", "elements": "str", "required": True}},
 }

@@ -277,12 +277,25 @@ def test_other_tables_and_files_are_left_alone(host, converge):
     host.check_output("nft delete table inet mine")
 
 
-def test_a_firewall_beside_it_is_named_with_what_that_means(host, converge):
-    host.check_output("mkdir -p /etc/ufw && echo ENABLED=yes >/etc/ufw/ufw.conf")
-    run = converge()
-    host.check_output("rm -r /etc/ufw")
-    assert run.rc == 0
-    assert "ufw is active on this host, too" in " ".join(run.output.split())
+def test_beside_ufw_both_must_let_a_connection_in_and_published_ports_stay_closed(host, converge, only, ask):
+    def answers(port: str) -> bool:
+        return ask("firewall-edge", "firewall-data", "IPv4", port)["open"] == [port]
+
+    host.check_output("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends ufw")
+    host.check_output("ufw allow 22/tcp && ufw --force enable")
+    try:
+        run = converge(firewall_allow=[{"port": "9999", "from": ["proxy"]}])
+        assert run.rc == 0
+        assert "ufw is active on this host, too" in " ".join(run.output.split())
+        only()
+        assert not answers("tcp:9999")
+        host.check_output("ufw allow 9999/tcp && ufw reload")
+        assert answers("tcp:9999")
+        assert converge().rc == 0
+        assert not answers("tcp:9999")
+    finally:
+        host.check_output("ufw disable && apt-get purge -qy ufw && rm -rf /etc/ufw && systemctl restart docker")
+    only()
 
 
 def test_a_second_stack_is_refused_and_told_where_its_ports_belong(converge):

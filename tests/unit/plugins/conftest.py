@@ -220,6 +220,9 @@ class FakeDocker:
         elif words[0] == "down":
             for container in mine:
                 del self.containers[container["Id"]]
+        elif words[0] == "run":
+            words = words[words.index("--entrypoint") + 1 :]
+            return self.execute(words[1], [words[0], *words[2:]])
         else:
             assert words[0] == "up"
             self._up(yaml.safe_load(file.read_text()), project, [] if "--no-recreate" in words else mine, words[words.index("never") + 1 :])

@@ -131,7 +131,8 @@ def test_a_service_without_image_is_named():
 
 def test_only_shared_networks_are_to_be_made_by_their_real_names():
     networks = {"edge": {"name": "shop_edge", "external": True}, "plain": {"external": True}, "own": {}, "default": None}
-    assert external_networks({"networks": networks}) == ["shop_edge", "plain"]
+    assert external_networks({"networks": networks}) == {"shop_edge": False, "plain": False}
+    assert external_networks({"networks": {"edge": {"name": "shop_edge", "external": True, "x-ipv6": True}}}) == {"shop_edge": True}
 
 
 # fmt: off

@@ -14,6 +14,7 @@ import yaml
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
+from ansible_collections.longshore.stack.plugins.module_utils._names import STATE_FILE
 
 IMAGES = {"web:1": "sha256:web1", "cache:1": "sha256:cache1"}
 LONG = 1000.0
@@ -68,6 +69,17 @@ class Shop:
 
 
 # -- a project comes up, and stays -------------------------------------------------------------------------------------
+
+
+def test_a_network_that_is_to_have_ipv6_is_made_with_it_and_one_without_is_refused(shop):
+    definition = {**shop.spec.definition, "networks": {"edge": {"name": "s_edge", "external": True, "x-ipv6": True}}}
+    shop.run(definition=definition)
+    (call,) = shop.docker.said("network", "create")
+    assert call[4:6] == ["--ipv6", "--subnet"] and call[6].startswith("fd") and call[6].endswith("::/64")
+    shop.run(state="absent")
+    shop.docker.networks.add("s_edge")
+    with pytest.raises(ProjectError, match="the network s_edge has no IPv6, and stack_edge_ipv6 wants it"):
+        shop.run(definition=definition)
 
 
 def test_a_bare_host_gets_directories_secrets_files_networks_and_healthy_containers(shop):
@@ -164,6 +176,50 @@ def test_a_file_that_was_new_and_refused_is_gone_again(shop):
     with pytest.raises(ProjectError, match="unknown directive"):
         shop.run(files=shop.files(more=b"bad"), reload=reload)
     assert sorted(os.listdir(shop.path / "config")) == ["live.conf", "web.conf"]
+
+
+def test_what_a_new_container_would_refuse_leaves_the_running_one_and_all_files(shop):
+    def kept():
+        return {path: text for path, text in shop.tree().items() if not path.endswith(STATE_FILE)}
+
+    reload = ({**shop.spec.reload[0], "check": ["web", "-t"]},)
+    shop.run(reload=reload)
+    before, container = kept(), shop.docker.only("web")["Id"]
+    shop.docker.execute = refused
+    bad = {**shop.files(live=b"bad"), "config/more.conf": (b"bad", 0o644)}
+    del bad["config/web.conf"]
+    for _again in range(2):
+        with pytest.raises(ProjectError, match="web would refuse its new configuration, so its container stays as it is: unknown directive"):
+            shop.run(files=bad, reload=reload)
+        assert kept() == before
+        assert shop.docker.only("web")["Id"] == container
+    shop.docker.execute = lambda service, command: (0, "", "")
+    assert not shop.run(reload=reload).changed
+    assert shop.run(files=bad, reload=reload).actions["web"] == "recreated"
+    assert not (shop.path / "config/web.conf").exists()
+    (call,) = shop.docker.said("compose", "run")
+    assert call[7:] == ["run", "--rm", "--no-deps", "-T", "--name", "s-shop-web-check", "--entrypoint", "web", "web", "-t"]
+
+
+def test_only_what_takes_the_place_of_something_is_tried_first(shop):
+    reload = ({**shop.spec.reload[0], "check": ["web", "-t"]},)
+    shop.docker.execute = refused
+    shop.run(reload=reload)
+    assert shop.docker.said("compose", "run") == []
+
+
+def test_what_went_away_with_a_configuration_that_was_refused_is_there_again(shop):
+    files = {**shop.files(), "config/users": (b"ops", 0o644)}
+    reload = ({**shop.spec.reload[0], "files": ["config/live.conf", "config/users"]},)
+    shop.run(files=files, reload=reload)
+    shop.docker.execute = refused
+    for _again in range(2):
+        with pytest.raises(ProjectError, match="unknown directive"):
+            shop.run(files=shop.files(live=b"bad"))
+        assert (shop.path / "config/users").read_bytes() == b"ops"
+    shop.docker.execute = lambda service, command: (0, "", "")
+    shop.run(files=shop.files(live=b"b"))
+    assert not (shop.path / "config/users").exists()
 
 
 def test_a_reload_that_hangs_names_service_command_and_time_and_is_tried_again(shop, live):

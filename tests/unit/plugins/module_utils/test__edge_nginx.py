@@ -53,10 +53,20 @@ def test_the_longest_path_is_looked_at_first():
 
 def test_guards_are_there_and_passwords_are_files_of_their_own():
     route = Route("a.test", app="shop", upstreams=("switch:1",), allow=("10.0.0.0/8",), logins=(Login("ops", "$2b$x"), Login("dev", "$2b$y")))
-    assert files(Edge((route,), tls="off"))["config/users/1"] == "ops:$2b$x\ndev:$2b$y\n"
+    ((place, text),) = [one for one in files(Edge((route,), tls="off")).items() if one[0].startswith("config/users/")]
+    assert text == "ops:$2b$x\ndev:$2b$y\n"
     found = flat(route)
-    assert "allow 10.0.0.0/8; deny all; auth_basic" in found and "auth_basic_user_file /etc/edge/users/1;" in found
+    assert "allow 10.0.0.0/8; deny all; auth_basic" in found and f"auth_basic_user_file /etc/edge/{place.removeprefix('config/')};" in found
     assert "$2b$" not in found
+
+
+def test_a_file_of_passwords_never_becomes_that_of_another_route():
+    def kept(*routes: Route) -> dict[str, str]:
+        return {place: text for place, text in files(Edge(routes, tls="off")).items() if "users" in place}
+
+    ops = Route("m.test", "/admin", app="shop", upstreams=("switch:1",), logins=(Login("ops", "$2b$x"),))
+    partner = Route("b.test", app="shop", upstreams=("switch:1",), logins=(Login("partner", "$2b$y"),))
+    assert len(kept(ops, partner)) == 2 and kept(ops).items() < kept(partner, ops).items()
 
 
 def test_a_limit_counts_by_client_and_lets_its_whole_number_through_at_once():
@@ -70,6 +80,12 @@ def test_names_of_upstreams_are_looked_up_again_and_addresses_are_not():
     found = flat(Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1")))
     assert "least_conn; server switch:1 max_fails=1 fail_timeout=5s resolve; server 10.0.0.2:1 max_fails=1 fail_timeout=5s;" in found
     assert "sticky cookie stack_host" in flat(Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), sticky=True))
+
+
+def test_a_host_on_which_nothing_is_left_is_passed_by():
+    several = Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"))
+    assert "proxy_next_upstream error timeout http_503;" in flat(several)
+    assert "proxy_next_upstream" not in flat(WEB)
 
 
 def test_a_secure_upstream_is_verified_by_its_name():

@@ -112,3 +112,14 @@ def test_challenges_are_answered_beside_it_and_handed_on():
     proven = files(Edge((WEB,), tls="acme", acme=Acme("u", "m", "dns", dns="hetzner", peers=("10.0.0.2:80",))))["config/pages/Caddyfile"]
     assert "/srv/challenges" not in proven and "10.0.0.2" not in proven
     assert "certificates" not in given(tls="acme", acme=Acme("u", "m"))["tls"]
+
+
+def test_another_content_of_a_certificate_is_another_mark():
+    edge = Edge((WEB,), tls="files", certificates=(("*.test",),))
+    assert files(edge, ["one"]) == files(edge, ["one"]) != files(edge, ["two"])
+
+
+def test_no_other_protocol_comes_to_an_upstream_that_no_switch_guards():
+    found = http(WEB, Route("l.test", kind="upstream", upstreams=("legacy:80",)))["routers"]
+    assert found["other-2"]["rule"] == "Host(`l.test`) && HeaderRegexp(`Upgrade`, `(?i)h2c`)" and found["other-2"]["service"] == "pages"
+    assert "other-1" not in found and found["other-2"]["priority"] > found["route-2"]["priority"]

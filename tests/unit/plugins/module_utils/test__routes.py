@@ -221,3 +221,9 @@ def test_the_documentation_has_the_table_as_it_is():
 
 def test_the_services_with_a_route_are_those_that_have_something_to_show():
     assert {name for name, facts in _wiring.SERVICES.items() if facts.get("console")} | {"s3"} == set(_routes.ROUTED_SERVICES)
+
+
+def test_the_edge_is_published_on_ipv6_only_where_its_network_has_that():
+    assert _routes.ports(view()) == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
+    assert _routes.ports(view(stack_tls="off", stack_http_port=8080)) == ["0.0.0.0:8080:8080"]
+    assert _routes.ports(view(stack_edge_ipv6=True, caddy_http3=True)) == ["80:80", "443:443", "443:443/udp"]
