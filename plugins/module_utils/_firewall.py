@@ -22,6 +22,8 @@ OWNER = re.compile(r'^# Firewall of the stack "([^"]*)"', re.MULTILINE)
 PRIORITY = "filter - 10"
 # A comment of nftables has at most 127 characters.
 COMMENT = re.compile(r"[^\w .,:/()+-]")
+# Names that Docker gives; a bridge is called after the first digits of its network's id.
+DOCKERS = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}|veth.*")
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,12 @@ def uplinks(routes: str, routes6: str, trusted: Sequence[str]) -> list[str]:
     lines = [line.split() for line in routes6.splitlines()]
     found |= {words[9] for words in lines if len(words) > 9 and set(words[0]) == {"0"} and words[1] == "00" and words[9] != "lo"}
     return sorted(name for name in found if any(fnmatchcase(name, pattern) for pattern in trusted))
+
+
+def strangers(devices: str, trusted: Sequence[str]) -> list[str]:
+    """Interfaces that the patterns for containers match, that Docker has not named and that are not listed by name. devices: /proc/net/dev."""
+    found = {line.partition(":")[0].strip() for line in devices.splitlines()[2:]} - {"lo", *trusted}
+    return sorted(name for name in found if not DOCKERS.fullmatch(name) and any(fnmatchcase(name, pattern) for pattern in trusted))
 
 
 def owner(text: str | None) -> str:

@@ -25,6 +25,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._firewall import (
     resolved,
     restoring,
     ruleset,
+    strangers,
     uplinks,
 )
 from ansible_collections.longshore.stack.plugins.module_utils._job import Job
@@ -142,13 +143,25 @@ class Firewall:
     # -- what there is, and what is meant ------------------------------------------------------------------------------
 
     def _text(self) -> str:
-        found = uplinks(self.machine.read("/proc/net/route") or "", self.machine.read("/proc/net/ipv6_route") or "", self.wanted.trusted)
+        self._only_containers()
+        return ruleset(self.wanted.stack, [resolved(opening, self.resolve) for opening in self.wanted.openings], self.wanted.trusted)
+
+    def _only_containers(self) -> None:
+        trusted = self.wanted.trusted
+        variable = f"firewall_container_interfaces ({', '.join(trusted)})"
+        found = uplinks(self.machine.read("/proc/net/route") or "", self.machine.read("/proc/net/ipv6_route") or "", trusted)
         if found:
             raise FirewallError(
-                f"{', '.join(found)} leads to the network, and firewall_container_interfaces ({', '.join(self.wanted.trusted)}) takes it for an interface "
+                f"{', '.join(found)} leads to the network, and {variable} takes it for an interface "
                 "of containers, from which everything may go on; allowed: patterns of the containers' interfaces alone, for example [docker0, br-0*]"
             )
-        return ruleset(self.wanted.stack, [resolved(opening, self.resolve) for opening in self.wanted.openings], self.wanted.trusted)
+        found = strangers(self.machine.read("/proc/net/dev") or "", trusted)
+        if found:
+            raise FirewallError(
+                f"{', '.join(found)} has no name of Docker's, and a pattern of {variable} takes it for an interface of containers, from which everything may "
+                "go on to every published port; allowed: patterns that do not match it, for example br-0*, br-1* and so on to br-f* in place of br-*, or, "
+                f"where it does belong to containers or all of its hosts may do that, its name as well, for example [{', '.join([*trusted, *found])}]"
+            )
 
     def _listing(self) -> str:
         """The table as the kernel has it, without counters and without what it has learned."""

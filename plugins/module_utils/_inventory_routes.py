@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.longshore.stack.plugins.module_utils import _firewall, _routes, _wiring
 from ansible_collections.longshore.stack.plugins.module_utils import _inventory_values as values
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import Host, Path, Report, Stack, element
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import HELPERS, PROXIES, SERVICES, Host, Path, Report, Stack, element
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_services import memory_size
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_stack import GROUPS
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_tls import asks_public_authority
@@ -20,7 +20,9 @@ from ansible_collections.longshore.stack.plugins.module_utils._inventory_tls imp
 # What may be in a configuration file as it is, whichever proxy reads it.
 URL_PATH = re.compile(r"^/[A-Za-z0-9._~!&+,=:@%/-]*$")
 PATTERN = re.compile(r"^/[A-Za-z0-9._~!&+,=:@%/-]*\*?$")
-FOLDER = re.compile(r"^/[A-Za-z0-9._/@+-]+$")
+FOLDER = re.compile(r"^/[A-Za-z0-9._@+-][A-Za-z0-9._/@+-]*$")
+# What nobody may see. In stack_data_root those of the services; the applications' own, with volumes and static files, are beside them and may be served.
+KEPT = {"stack_root": ("",), "stack_secrets_root": ("",), "stack_data_root": (*SERVICES, *PROXIES, *HELPERS, "authority")}
 USER = re.compile(r"^[A-Za-z0-9._@+-]{1,64}$")
 HEADER = re.compile(r"^[A-Za-z0-9 ._~!&+,;:=/*'()-]*$")
 # bcrypt looks at so many bytes and no more.
@@ -210,8 +212,10 @@ def _static(where: Path, static: Given, host: Host, report: Report) -> None:
     here, folder = (*where, "static"), static["folder"]
     if folder and (not FOLDER.match(folder) or posixpath.normpath(folder) != (folder.rstrip("/") or "/")):
         report.add((*here, "folder"), "is not an absolute path", value=folder, allowed="a folder", example="folder: /srv/site", host=host.name)
-    elif folder and any(values.is_inside(folder, host.values[name]) for name in ("stack_secrets_root", "stack_root") if host.values.get(name)):
-        report.add((*here, "folder"), "would show what the stack keeps", value=folder, allowed="a folder", example="folder: /srv/site", host=host.name)
+    elif folder and (kept := _kept(folder, host)):
+        says = f"would show what the stack keeps in {kept}"
+        allowed = "a folder that is not in it and does not have it in itself; in stack_data_root that of an application"
+        report.add((*here, "folder"), says, value=folder, allowed=allowed, example="folder: /srv/site", host=host.name)
     for key, text, shape in [("fallback", static["fallback"], URL_PATH), *(("immutable", text, PATTERN) for text in static["immutable"])]:
         if text and not shape.match(text):
             example = "fallback: /index.html" if key == "fallback" else "immutable: ['/assets/*']"
@@ -219,6 +223,15 @@ def _static(where: Path, static: Given, host: Host, report: Report) -> None:
     if static["max_age"] is not None and not 0 <= static["max_age"] <= 31536000:
         allowed = "0 to 31536000 seconds"
         report.add((*here, "max_age"), "is out of range", value=static["max_age"], allowed=allowed, example="max_age: 3600", host=host.name)
+
+
+def _kept(folder: str, host: Host) -> str:
+    """The root of the stack of which the folder shows what nobody may see, or nothing."""
+    for name, inside in KEPT.items():
+        root = host.values.get(name)
+        if root and any(values.overlap(folder, posixpath.join(root, one)) for one in inside):
+            return f"{name} ({root})"
+    return ""
 
 
 def _url(where: Path, url: str, kind: str, host: Host, report: Report) -> None:

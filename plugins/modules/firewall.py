@@ -55,7 +55,9 @@ options:
         type: int
         default: 0
   container_interfaces:
-    description: Names of the interfaces of containers; one may end with C(*).
+    description:
+      - Names of the interfaces of containers; one may end with C(*). An interface that is there, that only such a pattern matches and that Docker has not
+        named is refused.
     type: list
     elements: str
     default: [docker0, docker_gwbridge, br-*]

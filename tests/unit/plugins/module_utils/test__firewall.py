@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from ansible_collections.longshore.stack.plugins.module_utils import _firewall
-from ansible_collections.longshore.stack.plugins.module_utils._firewall import FirewallError, Opening, openings, resolved, ruleset, uplinks
+from ansible_collections.longshore.stack.plugins.module_utils._firewall import FirewallError, Opening, openings, resolved, ruleset, strangers, uplinks
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
 
 APP = {"name": "shop", "needs": ["postgres", "s3"], "processes": [{"name": "web", "port": 8000, "switch_port": 20001}, {"name": "worker"}]}
@@ -205,3 +205,24 @@ def test_a_bridge_that_leads_to_the_network_is_told_from_one_of_containers():
     assert uplinks(IPV4, IPV6, ["docker0", "br-*"]) == ["br-lan", "br-six"]
     assert uplinks(IPV4, IPV6, ["docker0", "br-0*"]) == []
     assert uplinks("", "", ["docker0"]) == []
+
+
+def devices(*names):
+    return "\n".join(["Inter-| Receive", " face |bytes", *(f"{name:>6}: 0 0 0" for name in names)])
+
+
+@pytest.mark.parametrize("name", ["br-priv", "br-ex", "br-0123456789a", "br-0123456789abc", "br-0123456789AB", "br-0123456789ab.7"])
+def test_a_bridge_that_docker_has_not_named_is_told_from_its_own(name):
+    assert strangers(devices("lo", "eth0", name), TRUSTED) == [name]
+
+
+def test_what_is_on_every_host_and_what_docker_names_is_no_stranger():
+    found = devices("lo", "eth0", "wg0", "virbr0", "docker0", "docker_gwbridge", "br-0123456789ab", "veth0a1b2c3")
+    assert strangers(found, ["docker0", "docker_gwbridge", "br-*"]) == []
+    assert strangers(found, ["docker*", "br-*", "veth*", "l*"]) == []
+    assert strangers("", TRUSTED) == []
+
+
+def test_an_interface_that_is_listed_by_its_name_is_no_stranger_and_one_that_no_pattern_matches_neither():
+    assert strangers(devices("br-priv", "br-mine"), [*TRUSTED, "br-mine"]) == ["br-priv"]
+    assert strangers(devices("br-priv"), ["docker0", "br-0*", "br-f*"]) == []

@@ -254,6 +254,21 @@ def test_the_way_to_the_network_is_not_taken_for_an_interface_of_containers(host
     assert host.table == ""
 
 
+def test_a_bridge_of_a_private_network_is_not_taken_for_one_of_containers_unless_it_is_listed(host):
+    host.put("/proc/net/dev", "head\nhead\n    lo: 0 0\nbr-priv: 0 0\nbr-0123456789ab: 0 0\n")
+    with pytest.raises(FirewallError, match=r"br-priv has no name of Docker's.* \(docker0, br-\*\).* for example \[docker0, br-\*, br-priv\]"):
+        firewall(host, trusted=("docker0", "br-*")).converge(check=False)
+    assert (host.table, host.commands) == ("", [])
+    settle(host, trusted=("docker0", "br-*", "br-priv"))
+    assert 'iifname "br-priv" accept' in host.table
+
+
+def test_a_firewall_is_taken_away_whatever_bridges_there_are(host):
+    settle(host)
+    host.put("/proc/net/dev", "head\nhead\nbr-priv: 0 0\n")
+    assert firewall(host, trusted=("br-*",), present=False).converge(check=False)["changed"]
+
+
 def test_without_systemd_a_job_of_its_own_is_the_way_back_and_the_next_boot_is_somebody_elses(tmp_path, me):
     host, jobs = Fake(tmp_path, systemd=False), []
 

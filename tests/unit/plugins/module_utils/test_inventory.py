@@ -903,6 +903,37 @@ def test_routes_of_every_kind_are_right():
     assert problems_of(variables={"stack_routes": RIGHT_ROUTES}) == []
 
 
+@pytest.mark.parametrize(
+    ("folder", "root"),
+    [
+        ("/opt/shop/shop", "stack_root (/opt/shop)"),
+        ("/opt", "stack_root (/opt/shop)"),
+        ("/etc/longshore/secrets/", "stack_secrets_root (/etc/longshore/secrets/shop)"),
+        ("/etc", "stack_secrets_root (/etc/longshore/secrets/shop)"),
+        ("/var/lib", "stack_data_root (/var/lib/shop)"),
+        ("/var/lib/shop", "stack_data_root (/var/lib/shop)"),
+        ("/var/lib/shop/caddy/data", "stack_data_root (/var/lib/shop)"),
+        ("/var/lib/shop/nginx/lego/", "stack_data_root (/var/lib/shop)"),
+        ("/var/lib/shop/authority", "stack_data_root (/var/lib/shop)"),
+        ("/var/lib/shop/postgres", "stack_data_root (/var/lib/shop)"),
+    ],
+)
+def test_files_that_the_stack_keeps_are_not_served_and_neither_is_a_folder_that_has_them_in_it(folder, root):
+    (problem,) = problems_of(variables={"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": folder}}]})
+    assert (problem.name, problem.value) == ("stack_routes[0].static.folder", f"'{folder}'")
+    assert problem.says == f"would show what the stack keeps in {root}"
+
+
+@pytest.mark.parametrize("folder", ["/srv/site", "/var/lib/shop/shop/volumes/media", "/var/lib/shop/shop/static", "/var/lib/shopping", "/var/lib/shop/caddy-x"])
+def test_volumes_of_applications_and_folders_beside_the_stacks_may_be_served(folder):
+    assert problems_of(variables={"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": folder}}]}) == []
+
+
+def test_a_folder_is_not_written_so_that_it_is_taken_for_another():
+    (problem,) = problems_of(variables={"stack_routes": [{"host": "r.mycompany.net", "static": {"folder": "//var/lib/shop"}}]})
+    assert problem.says == "is not an absolute path"
+
+
 def test_what_one_proxy_cannot_another_can():
     limited = web(routes=[{"host": "app.shop.mycompany.net", "rate_limit": {"requests": 10, "seconds": 60, "burst": 5}}])
     assert problems_of(variables={"stack_proxy": "nginx", "stack_tls": "off"}, apps=[limited]) == []
