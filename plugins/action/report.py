@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import time
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.longshore.stack.plugins.module_utils._status import duration, table
-from ansible_collections.longshore.stack.plugins.module_utils._wiring import addresses
+from ansible_collections.longshore.stack.plugins.module_utils._wiring import addresses, consoles
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
 
 
@@ -23,7 +24,11 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         started = float(arguments["started"]) if arguments.get("started") else None
         elapsed = time.time() - started if started else None
-        lines = table(arguments["hosts"], addresses(view_of(task_vars, self._templar.template)), elapsed)
+        view = view_of(task_vars, self._templar.template)
+        lines = [
+            *table(arguments["hosts"], addresses(view), elapsed),
+            *consoles(view, arguments["hosts"], context.CLIARGS.get("remote_user") or ""),
+        ]
         took = f", took {duration(elapsed)}" if elapsed is not None else ""
         title = f"{arguments['stack']}{took}"
         for line in ["", title, "-" * len(title), *lines, *arguments.get("notes", []), ""]:

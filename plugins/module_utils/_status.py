@@ -38,9 +38,17 @@ def summary(containers: Iterable[Mapping[str, Any]], now: float) -> list[dict[st
                 "age": round(now - seconds(data["Created"]), 1),
                 "up": round(now - seconds(state["StartedAt"]), 1) if state["Status"] == "running" else 0.0,
                 "restarts": data.get("RestartCount", 0),
+                "address": _address(data),
             }
         )
     return sorted(entries, key=lambda entry: (entry["release"] != "", entry["service"], entry["process"], entry["name"]))
+
+
+def _address(data: Mapping[str, Any]) -> str:
+    """Where the container's own host reaches it; empty while it does not run."""
+    networks = (data.get("NetworkSettings") or {}).get("Networks") or {}
+    known = [network.get(version) for version in ("IPAddress", "GlobalIPv6Address") for network in networks.values()]
+    return next(filter(None, known), "")
 
 
 def closed_apps(data_root: str) -> list[str]:

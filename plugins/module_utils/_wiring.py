@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def doors(view: View, service: str) -> list[Door]:
     """The ports of the service that are used: its own, and that of its console where the edge leads to it."""
     variable, inside = SERVICES[service]["port"]
     need = "s3" if service in S3_SERVICES else service
-    routed = {route.get("service") for route in view.own("stack_routes") or []}
+    routed = {route["service"] for route in _service_routes(view)}
     groups = (["app"] if users(view, need) else []) + (["proxy"] if need == "s3" and "s3" in routed else [])
     found = [Door(int(view.at(service, variable, inside)), inside, tuple(sorted({host for group in groups for host in view.hosts(group)})))]
     console = SERVICES[service].get("console")
@@ -358,18 +359,61 @@ def url(view: View, host: str, path: str = "/") -> str:
 
 
 def addresses(view: View) -> dict[tuple[str, str], list[str]]:
-    """Where to reach what, by service and process: web addresses, and for a data service its address inside the stack."""
+    """Where to reach what, by service and process: web addresses, and for a data service its address inside the stack and those of routes to it."""
     found: dict[tuple[str, str], list[str]] = {}
     for app, process, route in sorted(app_routes(view), key=lambda one: most_specific(one[2])):
         found.setdefault((app["name"], process["name"]), []).append(url(view, route["host"], route.get("path") or "/"))
     for service, facts in SERVICES.items():
         if view.hosts(service):
             found[(service, "")] = [f"{service}:{facts['port'][1]}"]
+    for route in _service_routes(view):
+        found.setdefault((concrete(view, route["service"]), ""), []).append(url(view, route["host"], route.get("path") or "/"))
     for proxy in view.hosts("proxy")[:1]:
         ports = [int(view.at("proxy", "stack_http_port", 80))]
         ports += [] if view.own("stack_tls", "internal") == "off" else [int(view.at("proxy", "stack_https_port", 443))]
         found[(str(view.own("stack_proxy", "caddy")), "")] = [joined(view.address(proxy), port) for port in ports]
     return found
+
+
+def _service_routes(view: View) -> list[Mapping[str, Any]]:
+    return [route for route in view.own("stack_routes") or [] if route.get("service")]
+
+
+def consoles(view: View, containers: Mapping[str, Sequence[Mapping[str, Any]]], user: str = "") -> list[str]:
+    """A line for each host that has consoles to which no route leads: where they are, and the SSH tunnel to them where Ansible comes over SSH.
+
+    containers: by host, as status has them. A console is on no port of its host, so the tunnel ends at the container's address. user: the one that
+    Ansible logs in as where the inventory names none.
+    """
+    routed = {route["service"] for route in _service_routes(view)}
+    lines = []
+    for host, entries in containers.items():
+        found = {
+            entry["service"]: (_console(view, entry["service"]), entry["address"])
+            for entry in entries
+            if not entry["process"] and entry["address"] and entry["service"] not in routed and _console(view, entry["service"])
+        }
+        if not found:
+            continue
+        local = str(view.of(host, "ansible_connection", "")).rpartition(".")[2] == "local"
+        places = [f"http://{joined(address if local else '127.0.0.1', port)} ({service})" for service, (port, address) in found.items()]
+        after = "" if local else f", after: {_tunnel(view, host, list(found.values()), user)}"
+        lines.append(f"consoles on {host}: {', '.join(places)}{after}")
+    return lines
+
+
+def _console(view: View, service: str) -> int:
+    """The port of the service's console, 0 without one."""
+    if service == "rabbitmq" and "rabbitmq_management" not in view.at(service, "rabbitmq_plugins", ["rabbitmq_management"]):
+        return 0
+    return SERVICES.get(service, {}).get("console", 0)
+
+
+def _tunnel(view: View, host: str, ends: Sequence[tuple[int, str]], user: str) -> str:
+    name, port = view.of(host, "ansible_user", None) or user, view.of(host, "ansible_port", None)
+    where = view.of(host, "ansible_host", None) or host
+    forwards = [part for inside, address in ends for part in ("-L", f"{inside}:{joined(address, inside)}")]
+    return shlex.join(["ssh", "-N", *forwards, *(["-p", str(port)] if port else []), f"{name}@{where}" if name else where])
 
 
 def probes(view: View, ca_path: str = "", of: str = "", closed: Collection[str] = ()) -> list[dict[str, Any]]:

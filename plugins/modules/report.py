@@ -10,6 +10,7 @@ short_description: A table of what runs, where to look, what changed and how lon
 version_added: 0.1.0
 description:
   - Prints on the controller what P(longshore.stack.status#module) found on the hosts. It runs on the controller alone.
+  - A console to which no route leads (RabbitMQ, MinIO) has a line with the SSH tunnel to it.
 author:
   - longshore contributors (@longshore)
 extends_documentation_fragment:

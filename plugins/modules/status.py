@@ -39,13 +39,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 containers:
-  description: Every container of the stack on this host. C(age) and C(up) are seconds since it was created and since it was started.
+  description:
+    - Every container of the stack on this host. C(age) and C(up) are seconds since it was created and since it was started.
+    - C(address) is where this host reaches it, empty while it does not run.
   returned: success
   type: list
   elements: dict
   sample:
     - {"service": "api", "process": "web", "release": "1.4.2-0a1b2c3d", "name": "shop-api-1-4-2-0a1b2c3d-web-1", "image": "registry.example.org/api:1.4.2",
-       "state": "running", "health": "healthy", "age": 86400.0, "up": 86399.5, "restarts": 0}
+       "state": "running", "health": "healthy", "age": 86400.0, "up": 86399.5, "restarts": 0, "address": "172.20.0.5"}
 closed:
   description: Applications that an edge of this host shows as under maintenance.
   returned: success

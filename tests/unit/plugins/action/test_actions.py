@@ -196,7 +196,7 @@ def test_a_failure_of_the_host_is_handed_on(act):
 
 def test_the_report_has_title_table_and_notes(act):
     entry = {"service": "postgres", "process": "", "release": "", "image": "postgres:17", "state": "running", "health": "healthy"}
-    entry |= {"age": 9e9, "up": 61.0, "restarts": 0}
+    entry |= {"age": 9e9, "up": 61.0, "restarts": 0, "address": "172.20.0.7"}
     assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]}) == {"changed": False}
     assert act.shown == [
         "",
@@ -207,6 +207,15 @@ def test_the_report_has_title_table_and_notes(act):
         "look here",
         "",
     ]
+
+
+def test_the_report_says_how_to_reach_consoles_as_the_user_of_the_run(act, monkeypatch):
+    monkeypatch.setattr(report.context, "CLIARGS", {"remote_user": "deploy"})
+    entry = {"service": "rabbitmq", "process": "", "release": "", "image": "rabbitmq:4", "state": "running", "health": "healthy"}
+    entry |= {"age": 9e9, "up": 61.0, "restarts": 0, "address": "172.20.0.5"}
+    act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]})
+    line = "consoles on box: http://127.0.0.1:15672 (rabbitmq), after: ssh -N -L 15672:172.20.0.5:15672 deploy@box"
+    assert act.shown[-3:] == [line, "look here", ""]
 
 
 def test_the_report_of_a_run_says_how_long_it_took(act, monkeypatch):

@@ -43,7 +43,23 @@ def test_a_container_is_told_by_service_image_health_and_age():
         "age": 3599.5,
         "up": 59.9,
         "restarts": 2,
+        "address": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("networks", "address"),
+    [
+        ({"s_edge": {"IPAddress": ""}, "s_backend": {"IPAddress": "172.20.0.5", "GlobalIPv6Address": "fd00::5"}}, "172.20.0.5"),
+        ({"s_backend": {"IPAddress": "", "GlobalIPv6Address": "fd00::5"}}, "fd00::5"),
+        ({"s_backend": {"IPAddress": ""}}, ""),
+        (None, ""),
+    ],
+    ids=["IPv4", "IPv6 alone", "not running", "no network"],
+)
+def test_a_container_is_told_with_the_address_that_its_host_reaches(networks, address):
+    (entry,) = summary([{**container("rabbitmq"), "NetworkSettings": {"Networks": networks}}], NOW)
+    assert entry["address"] == address
 
 
 def test_services_come_before_applications_and_one_off_containers_are_left_out():

@@ -315,6 +315,72 @@ def test_the_address_in_the_report_is_the_one_for_a_browser(variables, address):
     assert ("minio", "") not in found
 
 
+TUNNELLED = {
+    "web1": [{"service": "my-shop", "process": "web", "address": "172.20.0.2"}],
+    "db1": [
+        {"service": "minio", "process": "", "address": "172.20.0.6"},
+        {"service": "postgres", "process": "", "address": "172.20.0.7"},
+        {"service": "rabbitmq", "process": "", "address": "172.20.0.5"},
+    ],
+}
+BOTH = "consoles on db1: http://127.0.0.1:9001 (minio), http://127.0.0.1:15672 (rabbitmq), after: ssh -N -L 9001:172.20.0.6:9001 -L 15672:172.20.0.5:15672"
+
+
+def rabbitmq_at(address):
+    return {"db1": [{"service": "rabbitmq", "process": "", "address": address}]}
+
+
+@pytest.mark.parametrize(
+    ("reached", "user", "where"),
+    [
+        ({}, "", "db1"),
+        ({}, "ann", "ann@db1"),
+        ({"ansible_host": "data1.example.org", "ansible_user": "deploy"}, "ann", "deploy@data1.example.org"),
+        ({"ansible_host": "10.0.0.5", "ansible_port": 2222, "stack_address": "10.9.0.5"}, "", "-p 2222 10.0.0.5"),
+        ({"ansible_host": "fd00::5", "ansible_user": "deploy"}, "", "deploy@fd00::5"),
+    ],
+    ids=["name alone", "user of the run", "user and host", "port", "IPv6"],
+)
+def test_the_consoles_of_a_host_have_one_tunnel_that_goes_as_ansible_does(reached, user, where):
+    assert _wiring.consoles(view("web1", APART, {"db1": reached}), TUNNELLED, user) == [f"{BOTH} {where}"]
+
+
+def test_a_tunnel_to_an_ipv6_address_has_it_in_brackets_and_can_be_pasted_into_any_shell():
+    (line,) = _wiring.consoles(view("web1", APART), rabbitmq_at("fd00:1::5"))
+    assert line.endswith(", after: ssh -N -L '15672:[fd00:1::5]:15672' db1")
+
+
+@pytest.mark.parametrize("connection", ["local", "ansible.builtin.local"])
+@pytest.mark.parametrize(("address", "shown"), [("172.20.0.5", "172.20.0.5"), ("fd00:1::5", "[fd00:1::5]")])
+def test_on_the_machine_itself_no_tunnel_is_needed(connection, address, shown):
+    lines = _wiring.consoles(view("db1", APART, {"db1": {"ansible_connection": connection}}), rabbitmq_at(address))
+    assert lines == [f"consoles on db1: http://{shown}:15672 (rabbitmq)"]
+
+
+def test_a_console_with_a_route_has_its_web_address_and_no_tunnel():
+    routes = [{"host": "queues.test", "service": "rabbitmq", "allow": ["10.0.0.0/8"]}, {"host": "s3.test", "service": "s3"}]
+    routed_view = view("web1", APART, stack_routes=routes)
+    assert _wiring.addresses(routed_view)[("rabbitmq", "")] == ["rabbitmq:5672", "https://queues.test/"]
+    assert _wiring.addresses(routed_view)[("minio", "")] == ["minio:9000", "https://s3.test/"]
+    (line,) = _wiring.consoles(routed_view, TUNNELLED)
+    assert ("(minio)" in line, "rabbitmq" in line) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("containers", "variables"),
+    [
+        ({"db1": [{"service": "postgres", "process": "", "address": "172.20.0.7"}, {"service": "seaweedfs", "process": "", "address": "172.20.0.8"}]}, {}),
+        (rabbitmq_at("172.20.0.5"), {"rabbitmq_plugins": ["rabbitmq_prometheus"]}),
+        (rabbitmq_at(""), {}),
+        ({"db1": [{"service": "rabbitmq", "process": "web", "address": "172.20.0.9"}]}, {}),
+        ({}, {}),
+    ],
+    ids=["services without one", "management off", "not running", "an application of that name", "nothing there"],
+)
+def test_without_a_console_there_is_no_line(containers, variables):
+    assert _wiring.consoles(view("web1", APART, **variables), containers) == []
+
+
 @pytest.mark.parametrize(
     ("apps", "name", "probed"),
     [
