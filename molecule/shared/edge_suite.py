@@ -118,7 +118,7 @@ def test_what_a_client_says_about_itself_is_not_believed(edge: Edge):
 
 
 def test_no_other_protocol_leads_past_the_guards_of_a_route(edge: Edge):
-    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
+    upgrade = {"Connection": "Upgrade, HTTP2-Settings, close", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
     for host in (APP, f"plain.{DOMAIN}"):
         answer = edge.ask("/headers", host, headers=upgrade)
         assert answer.status in (400, 404) or not {"upgrade", "http2-settings"} & set(answer.json["headers"]), (host, answer)

@@ -194,9 +194,9 @@ def _proxy(route: Route, number: str) -> list[str]:
     transport = ["keepalive 5s"] + ([f"response_header_timeout {route.timeout}s"] if route.timeout else [])
     lines += ["stream_close_delay 5m", *_block("transport http", [*transport, *(["tls"] if route.secure else [])])]
     lines += ["header_up X-Real-IP {client_ip}", *(f"header_up -{name}" for name in CLAIMS)]
-    # Another protocol than WebSockets, such as h2c, would be a tunnel past the guards of other routes. The switch of an application lets none through.
-    other = [] if route.kind == "app" else _block(f"@other{number}", ["header Upgrade *", "not header_regexp Upgrade (?i)^websocket$"])
-    return [*other, *([f"request_header @other{number} -Upgrade"] if other else []), *_block(f"reverse_proxy {' '.join(route.upstreams)}", lines)]
+    # Another protocol than WebSockets, such as h2c, would be a tunnel past the guards of other routes.
+    other = _block(f"@other{number}", ["header Upgrade *", "not header_regexp Upgrade (?i)^websocket$"])
+    return [*other, f"request_header @other{number} -Upgrade", *_block(f"reverse_proxy {' '.join(route.upstreams)}", lines)]
 
 
 def _block(head: str, lines: Iterable[str]) -> list[str]:
