@@ -391,7 +391,7 @@ def test_under_maintenance_everybody_gets_the_page(edge: Edge):
 
 
 def test_changes_of_routes_lose_no_request_and_no_websocket(edge: Edge):
-    changes, sockets = int(os.environ.get("EDGE_CHANGES", "6")), []
+    changes, sockets = int(os.environ.get("EDGE_CHANGES", "200" if os.environ.get("STACK_SOAK") else "6")), []
 
     def change() -> None:
         for number in range(1, changes + 1):

@@ -46,8 +46,11 @@ class Assets:
         self.engine, self.root, self.image, self.uid, self.gid, self.run = engine, root, image, uid, gid, run
         self.labels = [word for name, value in (labels or {}).items() for word in ("--label", f"{name}={value}")]
 
-    def ensure(self, release: str, statics: Sequence[Static], older: Sequence[str]) -> list[str]:
-        """What the release serves is there, and what the releases before it served; answers what was done. older: the newest first."""
+    def ensure(self, release: str, statics: Sequence[Static], older: Sequence[str], live: str = "") -> list[str]:
+        """What the release serves is there, and what the releases before it served; answers what was done. older: the newest first.
+
+        live: the release that serves, which gets what only the new one has: while both do, a page of the one asks the other for its scripts.
+        """
         done = []
         for static in statics:
             folder = self.folder(release, static.number)
@@ -56,6 +59,9 @@ class Assets:
                 done.append(f"collect {static.path} of {release}")
             added = sum(self._add(self.folder(other, static.number), folder) for other in older[: static.keep])
             done += [f"add {added} older files to {static.path} of {release}"] if added else []
+            beside = self.folder(live, static.number)
+            if live not in ("", release) and os.path.isdir(beside):
+                self._add(folder, beside)
         return done
 
     def folder(self, release: str, number: int) -> str:

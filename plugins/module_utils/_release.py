@@ -41,10 +41,11 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     """
     given = app_environment(view, app, secrets)
     identity = image.get("digest") or image["id"]  # neither where check mode cannot know it
-    # What decides is what will run, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
+    # What decides is what will run anywhere, the hardened defaults included; only the name itself is not known yet, and addresses differ from host to host.
     nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}, _Places(view, app, "")).values()]
     everywhere = app_environment(view, app, secrets, everywhere=True)
-    digest = hashlib.sha256(json.dumps([identity, everywhere, nameless], sort_keys=True, default=str).encode()).hexdigest()[:8]
+    first = view.hosts("app")[:1] if any(process.get("singleton") for process in app.get("processes") or []) else []
+    digest = hashlib.sha256(json.dumps([identity, everywhere, nameless, first], sort_keys=True, default=str).encode()).hexdigest()[:8]
     release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest if identity else NOT_KNOWN}"
     name = f"longshore/{view.own('stack_name')}-{app['name']}:{release}"
     given["env"]["APP_RELEASE"] = release
@@ -72,12 +73,13 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
         "form": {name: app[name] for name in _FORM if app.get(name)},
         "needs": list(app.get("needs") or []),
         "issued": sorted(given["issued"]),
+        "given": given["given"],
     }
     return _placed(view, app, record, [{key: entry[key] for key in ("name", "value", "uid")} for entry in files])
 
 
 def recalled(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's credentials.
+    """The same for a release that was made before: all of it as it was, its own secrets as they were kept, and today's addresses and credentials.
 
     Those are for what the release needs, and have the names and the owner that it knows, whatever the inventory says and calls them now.
     """
@@ -89,7 +91,19 @@ def recalled(view: View, app: Mapping[str, Any], record: Mapping[str, Any], secr
         raise WiringError(f"{record['release']} needs {', '.join(missing)}, which the stack does not give any more: {moved}")
     files = _secret_files(then, {"secrets": {}, "issued": {name: given["issued"][name] for name in record["issued"]}})
     own = [{"name": name, "value": None, "uid": _uid(then) if _as_files(then) else 0} for name in record["own_secrets"]]
+    record = {**record, "definition": _moved(record, given["given"]), "given": {**record.get("given", {}), **given["given"]}}
     return _placed(view, app, record, [*own, *({key: entry[key] for key in ("name", "value", "uid")} for entry in files)])
+
+
+def _moved(record: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, Any]:
+    """The definition with the addresses of today, where the stack gave those that are in it."""
+    then = record.get("given", {})
+
+    def moved(environment: Mapping[str, str]) -> dict[str, str]:
+        return {name: now.get(name, value) if then.get(name) == value else value for name, value in environment.items()}
+
+    services = record["definition"]["services"].items()
+    return {**record["definition"], "services": {name: {**one, "environment": moved(one.get("environment", {}))} for name, one in services}}
 
 
 def _still_given(app: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:

@@ -141,7 +141,9 @@ class Releases(Members):
 
     def watch(self, before: Mapping[str, Any], most: float) -> dict[str, Any]:
         """A look at the release that serves: fails when a container is down, or more than `most` percent of the requests fail."""
-        mine = [member for member in self.observe() if member.release == self.app.release]
+        there = self.observe()
+        self._part_twins(there)
+        mine = [member for member in there if member.release == self.app.release]
         ill = [member for member in mine if not member.well]
         if ill:
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
@@ -154,6 +156,11 @@ class Releases(Members):
         if asked >= 20 and broken * 100 > most * asked:
             raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
         return dict(seen)
+
+    def _part_twins(self, there: Sequence[Member]) -> None:
+        """An engine that starts again brings back what has stopped for this release, beside what has taken over from it."""
+        here = {member.process for member in there if member.release == self.app.release and member.process in self.app.singletons and member.running}
+        self._do("stop", [member for member in there if member.release != self.app.release and member.process in here and member.running])
 
     def counted(self, mine: Sequence[Member] | None = None) -> dict[str, int]:
         """Requests that the release has had so far, and how many of them failed."""
@@ -173,6 +180,7 @@ class Releases(Members):
     def confirm(self) -> None:
         """The release is well and has the requests, now. A switch that was started again meanwhile leads where it led before, and is told once more."""
         there = self.observe()
+        self._part_twins(there)
         ill = [member for member in there if member.release == self.app.release and not member.well]
         if ill:
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")

@@ -32,7 +32,7 @@ PROBE_SECONDS = 10.0
 # What the record of a release holds of its spec: all that a later run needs to start it again, and nothing secret.
 KEPT = (
     *("stack", "release", "version", "project", "image", "definition", "labels", "singletons", "alone", "overlapping"),
-    *("backends", "network", "own_secrets", "form", "needs", "issued", "drain", "directories", "static"),
+    *("backends", "network", "own_secrets", "form", "needs", "issued", "given", "drain", "directories", "static"),
 )
 # States that leave alone what runs and who may change it, or that must not wait for a call which is at work.
 FREE = ("prepared", "recalled", "listed", "unlocked")
@@ -100,7 +100,13 @@ class Call:
         # No slice ends while a command collects static files, on this host or on another one.
         collecting = STATIC_SECONDS * sum(bool(entry.get("command")) for entry in self.spec.get("static", ())) if self.state == "collected" else 0
         renew = self.params["lease_seconds"] + collecting if lease.get("here") and not alone else 0
-        self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
+        try:
+            self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
+        except OSError:
+            # The way back must be open on a full disk as well; that the lease ends earlier harms nobody.
+            if self.state not in ("taken_back", "stood_by"):
+                raise
+            self.leases.guard(lease["run"], int(lease["number"]), self.state)
 
     def _releases(self) -> Releases:
         spec = self.spec
@@ -420,10 +426,18 @@ class Call:
 
         labels = self.releases.one_off_labels()
         assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run, labels)
-        self.releases.done += assets.ensure(self.spec["release"], statics, self.releases.others()[: max(static.keep for static in statics)])
+        older = self.releases.others()[: max(static.keep for static in statics)]
+        self.releases.done += assets.ensure(self.spec["release"], statics, older, self.releases.marked())
 
     def _up(self, services: list[str]) -> dict[str, Any]:
         """Nothing when they are healthy, else what the next slice needs."""
+        if not self.resume and self.spec["release"] == self.releases.marked():
+            planned = self._project("prepared", tuple(services)).run(0, self.began).planned
+            if anew := [service for service in services if planned.get(service) == "recreated"]:
+                raise ReleaseError(
+                    f"{self.spec['release']} is live, and {', '.join(anew)} would be made anew while it serves: what the stack gives it has changed since. "
+                    "Deploy, which starts a release beside it"
+                )
         outcome = self._project("present", tuple(services)).run(SLICE_SECONDS, self.began)
         self.outcome = outcome
         if not outcome.pending:

@@ -10,7 +10,7 @@ import re
 import shlex
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -197,10 +197,11 @@ def secrets(view: View) -> dict[str, str]:
 def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str], everywhere: bool = False) -> dict[str, dict[str, str]]:
     """The variables of an application. Stack first, the application's own win.
 
-    `env` in the open; `secrets` are the application's own; `issued` are credentials that the stack gives. everywhere: with the addresses that
-    are the same seen from each host, to compare and not to use.
+    `env` in the open; `secrets` are the application's own; `issued` are credentials that the stack gives; `given` is what of `env` says where its
+    services are. everywhere: with addresses that are the same on each host, to compare and not to use.
     """
     env: dict[str, str] = {"APP_NAME": app["name"], "APP_VERSION": str(app.get("version", "")), "APP_ENVIRONMENT": view.own("stack_environment", "")}
+    given: dict[str, str] = {}
     issued: dict[str, str] = {}
     for need in app.get("needs") or []:
         where = endpoint(view, need)
@@ -208,24 +209,29 @@ def app_environment(view: View, app: Mapping[str, Any], values: Mapping[str, str
             issued.update(_external(need, where))
             continue
         if everywhere:
-            where = {**where, "host": concrete(view, need), "port": 0}
+            where = {**where, "host": _seen_by_all(view, need), "port": 0}
         user = next(entry for entry in users(view, need) if entry["app"] == app["name"])
         open_part, secret_part = _GIVEN[need](where, user, values[user["secret"]])
-        env.update(open_part)
+        given.update(open_part)
         issued.update(secret_part)
     renamed = dict(app.get("env_names") or {})
-    env = {renamed.get(name, name): value for name, value in env.items()}
-    issued = {renamed.get(name, name): value for name, value in issued.items()}
+    env, given, issued = ({renamed.get(name, name): value for name, value in found.items()} for found in ({**env, **given}, given, issued))
     own: dict[str, str] = {}
     for variable in app.get("secrets") or {}:
-        env.pop(variable, None)
-        issued.pop(variable, None)
+        for found in (env, given, issued):
+            found.pop(variable, None)
         own[variable] = values[own_secret_name(app["name"], variable)]
     for variable, value in (app.get("env") or {}).items():
-        issued.pop(variable, None)
-        own.pop(variable, None)
+        for found in (given, issued, own):
+            found.pop(variable, None)
         env[variable] = _text(value)
-    return {"env": env, "secrets": own, "issued": issued}
+    return {"env": env, "secrets": own, "issued": issued, "given": given}
+
+
+def _seen_by_all(view: View, need: str) -> str:
+    """Every address at which an application host reaches the service."""
+    seen = [endpoint(replace(view, host=host), need) for host in view.hosts("app") or [view.host]]
+    return " ".join(sorted({joined(one["host"] or "", one["port"]) for one in seen}))
 
 
 def _text(value: Any) -> str:

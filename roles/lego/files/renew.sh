@@ -26,7 +26,12 @@ asked() { # NAME COMMAND...
     command="$2 ${3:-} ${4:-} ${5:-}"
     set -- --path "$state" --server "$ACME_SERVER" --email "$ACME_EMAIL" --accept-tos --domains "$1"
     if [ -n "${ACME_DNS:-}" ]; then set -- "$@" --dns "$ACME_DNS"; else set -- "$@" --http --http.webroot "$challenges"; fi
-    if [ -n "${ACME_EAB_ID:-}" ]; then set -- "$@" --eab --kid "$ACME_EAB_ID" --hmac "$(cat "${ACME_EAB_FILE:-/run/secrets/acme_eab}")"; fi
+    if [ -n "${ACME_EAB_ID:-}" ]; then
+        key=$(cat "${ACME_EAB_FILE:-/run/secrets/acme_eab}")
+        set -- "$@" --eab --kid "$ACME_EAB_ID"
+        # An argument is for every user of the host to see, but an older lego takes it in no other way.
+        if lego --help 2>&1 | grep -q LEGO_EAB_HMAC; then export LEGO_EAB_HMAC="$key"; else set -- "$@" --hmac "$key"; fi
+    fi
     # shellcheck disable=SC2086 # words
     lego "$@" ${ACME_OPTIONS:-} $command >"$state/said" 2>&1 &
     child=$!

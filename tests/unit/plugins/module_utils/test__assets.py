@@ -39,10 +39,10 @@ class Site:
                 os.chmod(full, 0o600)
         return Result((), 0, "", "")
 
-    def ensure(self, release, files, older=(), static=STATIC, run=None):
+    def ensure(self, release, files, older=(), static=STATIC, run=None, live=""):
         self.images[release] = files
         assets = Assets(Engine(runner=self), str(self.root), release, *self.me, run or (lambda static, folder: None), {"stack": "s"})
-        return assets.ensure(release, [static], older)
+        return assets.ensure(release, [static], older, live)
 
     def served(self, release):
         folder = self.root / release / "0"
@@ -69,6 +69,15 @@ def test_files_of_the_release_before_are_served_too_and_its_own_win(site):
     assert site.ensure("two", {"app.2.js": "two", "index.html": "new"}, ["one"])[1] == "add 2 older files to /app/static of two"
     assert site.served("two") == {"app.1.js": "one", "app.2.js": "two", "index.html": "new", "deep/er/x.js": "x"}
     assert site.served("one")["index.html"] == "old"
+
+
+def test_the_release_that_serves_gets_what_only_the_new_one_has(site):
+    site.ensure("one", {"app.1.js": "one", "index.html": "old"})
+    for _again in range(2):
+        site.ensure("two", {"app.2.js": "two", "index.html": "new"}, ["one"], live="one")
+        assert site.served("one") == {"app.1.js": "one", "app.2.js": "two", "index.html": "old"}
+    site.ensure("three", {"app.3.js": "three"}, ["one"], live="")
+    assert site.served("three") == {"app.1.js": "one", "app.3.js": "three", "index.html": "old"}, "what it was lent is not its own"
 
 
 def test_only_so_many_releases_are_remembered(site):

@@ -60,6 +60,23 @@ def test_on_all_hosts_a_release_has_one_name_although_addresses_and_singletons_d
     assert (one["release"], one["project"], one["image"]) == (two["release"], two["project"], two["image"])
 
 
+def test_another_address_of_a_service_or_another_first_host_makes_another_release():
+    def name(groups, **variables):
+        found = {"stack_name": "s", "stack_apps": [APP], **ROOTS, **variables}
+        view = View("one", groups, lambda host, name, default=None: found.get(f"{host}.{name}", found.get(name, default)))
+        return release_of(view, APP, IMAGE, SECRETS)["spec"]["release"]
+
+    apart = {"postgres": ["db"], "app": ["one", "two"]}
+    assert name(apart) == name({**apart, "app": ["one", "two", "three"]})
+    others = [
+        name(apart, **{"db.stack_address": "10.0.0.6"}),
+        name(apart, postgres_port=5433),
+        name({**apart, "postgres": ["one"]}),
+        name({**apart, "app": ["zero", "one", "two"]}),
+    ]
+    assert len({name(apart), *others}) == 5
+
+
 def test_a_singleton_runs_on_the_first_application_host_and_on_no_other():
     groups = {"postgres": ["one"], "app": ["one", "two"]}
     one, two = (release(host=host, groups=groups) for host in groups["app"])
@@ -268,6 +285,26 @@ def test_an_earlier_release_is_given_what_it_needs_although_the_inventory_has_ch
     again = recalled(seen(app, groups={name: ["box"] for name in ("postgres", "valkey", "app")}), app, record, {**SECRETS, "valkey_shop": "other"})
     then = made(secrets_as=how)["secrets"]
     assert [{**entry, "value": None if entry["name"] in record["own_secrets"] else entry["value"]} for entry in then] == again["secrets"]
+
+
+def test_an_earlier_release_asks_for_services_where_they_are_now():
+    app = {**APP, "processes": [WEB, {"name": "report", "env": {"DATABASE_HOST": "replica"}}]}
+    groups = {"postgres": ["db"], "app": ["box"]}
+    record = release_of(seen(app, groups=groups), app, IMAGE, SECRETS)["spec"]
+    moved = recalled(seen(app, groups={**groups, "postgres": ["new-db"]}), app, record, SECRETS)
+    environments = {name: service["environment"] for name, service in moved["spec"]["definition"]["services"].items()}
+    assert (environments["web"]["DATABASE_HOST"], environments["report"]["DATABASE_HOST"]) == ("new-db", "replica")
+    assert "@new-db:5432/" in next(one["value"] for one in moved["secrets"] if one["name"] == "credentials")
+    assert moved["spec"]["release"] == record["release"]
+    again = recalled(seen(app, groups=groups), app, moved["spec"], SECRETS)
+    assert again["spec"]["definition"] == record["definition"]
+
+
+def test_what_the_user_says_himself_of_an_address_an_earlier_release_keeps():
+    app = {**APP, "env": {"DATABASE_HOST": "mine"}}
+    record = release_of(seen(app), app, IMAGE, SECRETS)["spec"]
+    back = recalled(seen(app, groups={"postgres": ["new-db"], "app": ["box"]}), app, record, SECRETS)
+    assert back["spec"]["definition"]["services"]["web"]["environment"]["DATABASE_HOST"] == "mine"
 
 
 def test_an_earlier_release_that_cannot_be_given_what_it_needs_is_refused_with_what_that_is():

@@ -855,6 +855,27 @@ def switched_over(shop):
     return run
 
 
+@pytest.mark.parametrize("look", [lambda run: run.watch({}, 5), lambda run: run.confirm()], ids=["watched", "at the commit"])
+def test_an_old_scheduler_that_an_engine_brings_back_beside_the_new_one_is_stopped_again(shop, look):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web", "beat")
+    run = shop.run("new")
+    run.hand_over()
+    run.turn()
+    shop.docker.containers["old-beat"]["state"] = "running"
+    look(run)
+    assert "old-beat" not in shop.running() and {"old-web", "new-web", "new-beat"} <= set(shop.running())
+
+
+def test_an_old_scheduler_runs_on_where_the_new_one_does_not(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web")
+    run = shop.run("new")
+    run.turn()
+    run.watch({}, 5)
+    assert "old-beat" in shop.running()
+
+
 def test_a_switch_that_forgot_the_release_while_it_was_watched_is_noticed(shop):
     run = switched_over(shop)
     restart_of_the_switch(shop)

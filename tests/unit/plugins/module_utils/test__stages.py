@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils import _files, _history, _stages
+from ansible_collections.longshore.stack.plugins.module_utils import _files, _history, _lease, _stages
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import ProjectError
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder
 from ansible_collections.longshore.stack.plugins.module_utils._lease import LeaseError
@@ -143,6 +143,25 @@ def test_a_run_that_was_overtaken_touches_nothing(site, state, here):
     with pytest.raises(LeaseError, match="a later run has begun"):
         site.call(state, release)
     assert (site.docker.calls, site.haproxy.asked) == ([], [])
+
+
+@pytest.mark.parametrize(("state", "opens"), [("taken_back", True), ("stood_by", True), ("watched", False)])
+def test_the_way_back_is_open_on_a_full_disk(site, monkeypatch, state, opens):
+    first, second = site.release(), site.release(version="2")
+    site.deploy(first)
+    served = site.haproxy.serving("shop-web")
+    site.deploy(second, until="watched")
+
+    def full(*_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_lease.Leases, "_write", full)
+    if opens:
+        site.call(state, second)
+        assert state == "stood_by" or site.haproxy.serving("shop-web") == served
+    else:
+        with pytest.raises(OSError, match="No space left"):
+            site.call(state, second)
 
 
 def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
@@ -982,6 +1001,19 @@ def test_containers_that_do_not_answer_get_no_requests_and_go(site):
     assert not (site.path / "scale.json").exists()
     site.answer = lambda url: None
     assert site.call("prepared", site.release())["settled"]
+
+
+@pytest.mark.parametrize("stage", ["scaled", "started"])
+def test_what_serves_is_not_made_anew_while_it_does(site, stage):
+    first = site.release()
+    site.deploy(first)
+    before = site.running()
+    site.take_lease("later")
+    rotated = site.again(first["spec"])
+    rotated["secrets"] = [{**one, "value": "another"} if one["name"] == "credentials" else one for one in rotated["secrets"]]
+    with pytest.raises(ReleaseError, match="web would be made anew while it serves: what the stack gives it has changed since. Deploy"):
+        site.slices(stage, rotated, scale={"web": 2} if stage == "scaled" else {})
+    assert site.running() == before
 
 
 def test_only_the_live_release_is_scaled(site):
