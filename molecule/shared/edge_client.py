@@ -48,7 +48,7 @@ class Edge:
     maintenance: puts a page up (or, without, down).
 
     loses: fresh HTTP/1.1 connections that each change may cost where a proxy cannot do better (see docs/edge.md). proxy: which it is.
-    patience: seconds until a page of maintenance comes and goes; with 0, at once.
+    patience: seconds until a page of maintenance comes and goes; with 0, at once. source: the client's address, where it has several.
     """
 
     address: str
@@ -60,9 +60,10 @@ class Edge:
     loses: float = 0
     proxy: str = "caddy"
     patience: float = 0
+    source: str = ""
 
     def connect(self, name: str = APP, secure: bool = True, timeout: float = 30, context: ssl.SSLContext | None = None) -> socket.socket:
-        plain = socket.create_connection((self.address, self.https_port if secure else self.http_port), timeout)
+        plain = socket.create_connection((self.address, self.https_port if secure else self.http_port), timeout, (self.source, 0) if self.source else None)
         if not secure:
             return plain
         try:

@@ -29,6 +29,8 @@ INVENTORY = yaml.safe_load((ROOT / "molecule/shared/edge_vars/all.yml").read_tex
 # What was chosen from a matrix; conftest.py shows it.
 SAMPLES: list[str] = []
 CLONE_NEWNET = 0x40000000
+# From there a load balancer would ask.
+TRUSTED = ["127.0.0.2/32"]
 # Nginx's workers stay root: what pytest gives for files is root's alone, and becomes so again whenever another pytest begins.
 AS_ROOT = {"http {": "user root; http {"}
 
@@ -100,6 +102,16 @@ def answers(port: int, address: str = "127.0.0.1") -> bool:
     except OSError:
         return False
     return True
+
+
+def believes_trusted_proxies(edge: Edge) -> None:
+    claims = {"X-Forwarded-For": "192.0.2.4, 203.0.113.9", "X-Forwarded-Proto": "http"}
+    for source, client, scheme, guarded in (("", "127.0.0.1", "https", 403), ("127.0.0.2", "203.0.113.9", "http", 200)):
+        at = dataclasses.replace(edge, source=source)
+        found = at.ask("/headers", headers=claims).json["headers"]
+        assert found["x-forwarded-for"].split(",")[-1].strip() in (client, source), found
+        assert (found["x-real-ip"], found["x-forwarded-proto"]) == (client, scheme), found
+        assert at.ask("/closed/x", "guarded.shop.test", headers=claims).status == guarded
 
 
 def speaks(edge: Edge) -> bool:

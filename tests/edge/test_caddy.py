@@ -11,7 +11,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import Program, answers, certificate_of, edge_of, own_network, page_at, program, role_variable, speaks
+from native import TRUSTED, Program, answers, believes_trusted_proxies, certificate_of, edge_of, own_network, page_at, program, role_variable, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
 
@@ -28,7 +28,7 @@ def edge(tmp_path_factory):
     environment = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
 
     def write(number: int = 0) -> None:
-        text = caddyfile(edge_of(number))
+        text = caddyfile(edge_of(number, stack_trusted_proxies=TRUSTED))
         config.write_text(text.replace("/srv/static", f"{folder}/static").replace("/srv/maintenance", f"{folder}/maintenance"), encoding="utf-8")
 
     def change(number: int) -> None:
@@ -59,6 +59,10 @@ def files(tmp_path):
     running = Program(run, tmp_path, lambda: answers(8443), {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)})
     yield lambda number: Edge("127.0.0.1", 8080, 8443, str(certificates[number]), lambda _number: None, lambda _text: None)
     running.stop()
+
+
+def test_only_a_trusted_proxy_says_for_whom_it_asks(edge):
+    believes_trusted_proxies(edge)
 
 
 def test_each_host_gets_the_given_certificate_that_is_for_it(edge, files):

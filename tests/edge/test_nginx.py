@@ -9,7 +9,7 @@ import pytest
 from edge_client import Edge
 from edge_suite import *  # noqa: F403, the tests of all proxies
 from edge_upstream import serve, write_site
-from native import AS_ROOT, Program, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
+from native import AS_ROOT, TRUSTED, Program, believes_trusted_proxies, certificate_of, edge_of, own_network, page_at, program, replaced, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_nginx import files
 
@@ -31,7 +31,7 @@ def edge(tmp_path_factory):
     places |= {"/srv/maintenance": folder / "maintenance", "/tmp/": f"{folder}/temp/", "/dev/stdout": folder / "access"} | AS_ROOT
 
     def write(number: int = 0) -> None:
-        for path, text in files(edge_of(number, stack_proxy="nginx", stack_tls="files", certificates=(NAMES,)), "").items():
+        for path, text in files(edge_of(number, stack_proxy="nginx", stack_tls="files", stack_trusted_proxies=TRUSTED, certificates=(NAMES,)), "").items():
             here = folder / path.removeprefix("config/")
             text = text if "users" in path else replaced(text, places)
             here.write_text(text, encoding="utf-8")
@@ -49,3 +49,7 @@ def edge(tmp_path_factory):
     running.stop()
     for server in servers:
         server.shutdown()
+
+
+def test_only_a_trusted_proxy_says_for_whom_it_asks(edge):
+    believes_trusted_proxies(edge)
