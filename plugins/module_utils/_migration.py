@@ -200,7 +200,7 @@ class State:
 
 
 class Migration:
-    """Read, upgrade, verify, seed: each step one container, none of them when the marker says that it is done."""
+    """Read, upgrade, verify, seed: each step one container. A database that was migrated is read again: it may have been restored since."""
 
     def __init__(self, spec: Spec, engine: Engine, check: bool, clock: Callable[[], float]):
         self.spec, self.check, self.clock = spec, check, clock
@@ -245,10 +245,9 @@ class Migration:
         if not os.path.isdir(spec.path):
             raise MigrationError(f"there is no release directory {spec.path}; it must be written before the migration")
         marker = self._marker()
-        if marker.get("release") == spec.release and marker.get("state") == "done":
+        # Only what this run had taken over, and whoever began it has noted its end meanwhile; an older note may be of a database that was restored since.
+        if state.changed and marker.get("release") == spec.release and marker.get("state") == "done":
             state.revision_after = marker.get("revision")
-            if not state.changed:
-                state.revision_before = state.revision_after
             return f"release {spec.release} was migrated at {marker.get('time')}"
         self._ask()
         for last in (False, True):

@@ -279,11 +279,18 @@ class TestMigration:
         result = migrate(docker, release)
         assert (result["changed"], result["revision_after"], docker.started) == (False, "c3", ["read"])
 
-    def test_a_second_run_of_the_same_release_asks_the_engine_nothing(self, docker, release):
+    def test_a_second_run_of_the_same_release_looks_again_and_changes_nothing(self, docker, release):
         migrate(docker, release)
-        docker.calls.clear()
+        docker.started.clear()
         result = migrate(docker, release)
-        assert (result["changed"], result["revision_after"], docker.calls) == (False, "c3", [])
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.started) == (False, "c3", "c3", ["read"])
+
+    def test_a_release_that_was_migrated_before_is_migrated_again_after_a_restore(self, docker, release):
+        migrate(docker, release)
+        docker.applied = 1
+        assert migrate(docker, release, check=True)["pending_revisions"] == ["b2 step b2", "c3 step c3"]
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.applied) == (True, "a1", "c3", 3)
 
     def test_another_release_looks_again(self, docker, release):
         migrate(docker, release)
@@ -520,7 +527,7 @@ class TestSeed:
         assert (docker.started, result["changed"]) == (["read", "seed"], True)
         docker.started.clear()
         migrate(docker, release, seed=("seed",))
-        assert docker.started == []
+        assert docker.started == ["read"]
 
 
 class TestInterruption:
@@ -612,6 +619,13 @@ class TestInterruption:
         result = migrate(docker, release)
         assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
 
+    def test_a_look_that_an_earlier_run_had_begun_after_a_restore_ends_in_a_migration(self, docker, release):
+        migrate(docker, release)
+        docker.applied = 1
+        assert migrate(docker, release, seconds=0.5)["pending"] is True
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.applied) == (True, "a1", "c3", 3)
+
     def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
         docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")
         docker.container = {"rc": 0, "end": docker.now + 5, "says": "", "labels": {}, "environment": {}}
@@ -621,11 +635,12 @@ class TestInterruption:
 
 
 class TestPlainCommand:
-    def test_without_any_check_it_runs_once_for_the_release(self, docker, release):
+    def test_without_any_check_it_runs_each_time(self, docker, release):
         options = {"tool": "command", "command": ("alembic", "upgrade", "head")}
         assert migrate(docker, release, **options)["changed"] is True
-        assert migrate(docker, release, **options)["changed"] is False
-        assert docker.started == ["alembic upgrade head"]
+        docker.applied = 1
+        assert migrate(docker, release, **options)["changed"] is True
+        assert (docker.started, docker.applied) == (["alembic upgrade head"] * 2, 3)
 
     def test_check_mode_says_that_what_is_pending_is_not_known(self, docker, release):
         result = migrate(docker, release, check=True, tool="command", command=("alembic", "upgrade", "head"))
