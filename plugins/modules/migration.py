@@ -15,7 +15,8 @@ description:
   - Looks first what is pending (one container), also for a release that was migrated before, as the database may have been restored since.
     Only if something is, applies it, looks again whether it really is applied, and runs the seed step.
   - The container is detached. When the connection to the host is cut, the migration goes on, and the next run of the same release waits
-    for it. The next run of another release with the same O(lock) refuses while it lasts. Two never run at the same time.
+    for it. The next run of another release with the same O(lock) refuses while it lasts; with a O(lease) it stops what the run that had the lease
+    before has left. Two never run at the same time.
   - At the end of O(timeout) the container is stopped and removed, and PostgreSQL ends the sessions that it left, see O(postgres_guard).
   - Passwords in URLs, the values of the project's secrets, and those of variables of the service whose names look like a secret's, are
     masked in all output.
