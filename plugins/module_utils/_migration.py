@@ -192,6 +192,8 @@ class State:
     began: float = 0.0
     started: float = 0.0
     adopted: bool = False
+    # In words, what a dead run had left and this one has ended.
+    ended: str = ""
     changed: bool = False
     revision_before: str | None = None
     revision_after: str | None = None
@@ -200,7 +202,7 @@ class State:
 
 
 class Migration:
-    """Read, upgrade, verify, seed: each step one container, none of them when the marker says that it is done."""
+    """Read, upgrade, verify, seed: each step one container. A database that was migrated is read again: it may have been restored since."""
 
     def __init__(self, spec: Spec, engine: Engine, check: bool, clock: Callable[[], float]):
         self.spec, self.check, self.clock = spec, check, clock
@@ -245,17 +247,18 @@ class Migration:
         if not os.path.isdir(spec.path):
             raise MigrationError(f"there is no release directory {spec.path}; it must be written before the migration")
         marker = self._marker()
-        if marker.get("release") == spec.release and marker.get("state") == "done":
+        # Only what this run had taken over, and whoever began it has noted its end meanwhile; an older note may be of a database that was restored since.
+        if state.changed and marker.get("release") == spec.release and marker.get("state") == "done":
             state.revision_after = marker.get("revision")
-            if not state.changed:
-                state.revision_before = state.revision_after
             return f"release {spec.release} was migrated at {marker.get('time')}"
         self._ask()
         for last in (False, True):
             found = self.container.find()
-            if found and found.running:
+            if found and found.running and not self._is_dead(found):
                 return self._join(found, marker)
-            if found:
+            if found and found.running:
+                self._end(found)
+            elif found:
                 self.container.remove(found.id)
             try:
                 return self._first_step()
@@ -263,6 +266,21 @@ class Migration:
                 if last:
                     raise
         return ""
+
+    def _is_dead(self, found: Found) -> bool:
+        """Whether nobody will go on with it: who has the lease knows that the run which had it before is dead, and this release is another one."""
+        mine = self.spec.run
+        return bool(mine and found.run and found.run != mine and found.release != self.spec.release and not self.check)
+
+    def _end(self, found: Found) -> None:
+        """The locks of the session that it had are waited for like any others."""
+        what = f"the migration of release {found.release} (step {found.step}), which a run left that died,"
+        self.container.stop(found.id)
+        self.container.remove(found.id)
+        left = self.container.find()
+        if left and left.running and left.id == found.id:
+            raise MigrationError(f"{what} cannot be ended; two at once would break the database. End it with: docker rm -f {self.container.name}")
+        self.state.ended = f"{what} was ended"
 
     def _join(self, found: Found, marker: Mapping[str, Any]) -> str:
         """Wait for what an earlier run of this release had started."""
@@ -409,7 +427,8 @@ class Migration:
     def _progress(self) -> str:
         _stdout, last = self.container.output(self.state.container, "1")
         said = self._said(last).strip()[-160:]
-        return f"{shlex.join(self._command(self.state.step))}, at most {self.spec.timeout:g} s" + (f": {said}" if said else "")
+        now = f"{shlex.join(self._command(self.state.step))}, at most {self.spec.timeout:g} s" + (f": {said}" if said else "")
+        return f"{self.state.ended}; {now}" if self.state.ended else now
 
     def _facts(self) -> dict[str, Any]:
         state = self.state
@@ -417,7 +436,8 @@ class Migration:
 
     def _result(self, note: str) -> dict[str, Any]:
         state = self.state
-        return {"changed": state.changed, "msg": note, "revision_after": state.revision_after, "output": state.output, **self._facts()}
+        said = "; ".join(filter(None, [note, state.ended]))
+        return {"changed": state.changed or bool(state.ended), "msg": said, "revision_after": state.revision_after, "output": state.output, **self._facts()}
 
     def _marker(self) -> dict[str, Any]:
         try:

@@ -64,6 +64,7 @@ class Found:
     release: str
     step: str
     started: float
+    run: str = ""
 
 
 class OneOff:
@@ -97,7 +98,8 @@ class OneOff:
     def find(self) -> Found | None:
         for info in self.engine.inspect("container", [self.name], timeout=60):
             labels, state = info["Config"]["Labels"], info["State"]
-            return Found(info["Id"], state["Running"], labels.get(LABEL_RELEASE, "?"), labels.get(LABEL_STEP, "?"), seconds_of(state["StartedAt"]))
+            named = (labels.get(LABEL_RELEASE, "?"), labels.get(LABEL_STEP, "?"))
+            return Found(info["Id"], state["Running"], *named, seconds_of(state["StartedAt"]), labels.get(LABEL_RUN, ""))
         return None
 
     def start(self, step: str, command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:

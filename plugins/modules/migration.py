@@ -12,10 +12,11 @@ version_added: 0.1.0
 description:
   - Runs the migration of a release in one-off containers of a service of the release's compose file, so with its image, environment,
     networks and secrets, and never in a container that serves.
-  - Looks first what is pending (one container). Only if something is, applies it, looks again whether it really is applied, and runs the
-    seed step. When O(marker) says that this release is done, no container is started at all.
+  - Looks first what is pending (one container), also for a release that was migrated before, as the database may have been restored since.
+    Only if something is, applies it, looks again whether it really is applied, and runs the seed step.
   - The container is detached. When the connection to the host is cut, the migration goes on, and the next run of the same release waits
-    for it. The next run of another release with the same O(lock) refuses while it lasts. Two never run at the same time.
+    for it. The next run of another release with the same O(lock) refuses while it lasts; with a O(lease) it stops what the run that had the lease
+    before has left. Two never run at the same time.
   - At the end of O(timeout) the container is stopped and removed, and PostgreSQL ends the sessions that it left, see O(postgres_guard).
   - Passwords in URLs, the values of the project's secrets, and those of variables of the service whose names look like a secret's, are
     masked in all output.
@@ -65,7 +66,7 @@ options:
   check_command:
     description:
       - For V(command). Must change nothing and exit V(0) when nothing is pending, V(1) when something is. The lines it prints then name it.
-      - Without it the migration runs once for each release, whether or not there is anything to do.
+      - Without it the migration runs each time, whether or not there is anything to do.
     type: list
     elements: str
     default: []
@@ -100,8 +101,8 @@ options:
     type: path
   marker:
     description:
-      - File on the host, V(0600), that remembers which release was migrated. By default C(migration.json) in O(path).
-      - Remove it to look at the database again, for example after a restore.
+      - File on the host, V(0600), that remembers how far the migration of the release has come, for a run that goes on where an earlier one died.
+        By default C(migration.json) in O(path).
     type: path
   lease:
     description:

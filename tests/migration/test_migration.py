@@ -66,9 +66,9 @@ def test_alembic_migrates_once_and_says_what(alembic, database):
 
     again = alembic.migrate()
     assert (again["changed"], again["revision_after"]) == (False, "b2")
-    assert again["duration"] < 0.1
-    os.unlink(alembic.path / "migration.json")
-    assert alembic.migrate()["changed"] is False
+    database.sql("DROP TABLE item, alembic_version")
+    restored = alembic.migrate()
+    assert (restored["changed"], restored["revision_before"], restored["revision_after"]) == (True, None, "b2")
     assert stat.S_IMODE((alembic.path / "migration.log").stat().st_mode) == 0o600
     assert docker("ps", "-aq", "--filter", f"label=com.docker.compose.project={alembic.project}") == ""
 
@@ -88,7 +88,6 @@ def test_a_migration_that_fails_keeps_what_was_done_and_continues_after_the_fix(
 
 def test_at_the_limit_the_session_that_waits_for_a_lock_is_gone(alembic, database):
     alembic.migrate()
-    os.unlink(alembic.path / "migration.json")
     revision(alembic.app, "c3", "b2", "ALTER TABLE item ADD COLUMN x int")
     holder = database.lock("item", 180)
     try:
@@ -161,7 +160,6 @@ def test_django_migrates_its_plan(release, database):
     assert done["changed"]
     assert "Applying shop.0001_initial... OK" in done["output"]
     assert database.sql("SELECT count(*) FROM shop_item") == "0"
-    os.unlink(made.path / "migration.json")
     again = made.migrate()
     assert (again["changed"], again["pending_revisions"]) == (False, [])
 
@@ -182,6 +180,5 @@ def test_any_command_migrates_with_its_own_check(release, database):
     assert (looked["changed"], looked["pending_revisions"]) == (True, ["create thing"])
     done = made.migrate()
     assert (done["changed"], done["revision_before"], done["revision_after"]) == (True, "0", "1")
-    os.unlink(made.path / "migration.json")
     assert made.migrate()["changed"] is False
     assert json.loads((made.path / "migration.json").read_text())["release"] == "1"

@@ -79,6 +79,15 @@ def test_a_release_that_is_not_the_same_on_every_host_is_refused(decides):
         assert status == 0, output
 
 
+def test_the_verb_migrate_asks_the_database_of_the_live_release_too(decides):
+    settled = {"__app_prepared": dict.fromkeys(("one", "two"), {"settled": True})}
+    for only, tool, due in ((False, "alembic", False), (True, "alembic", True), (True, "none", False)):
+        shown = {"ansible.builtin.debug": {"msg": "due: {{ __app_due }}"}, "run_once": True}
+        shown["vars"] = {"app_migrate_only": only, "__app_spec": {"migration": {"tool": tool}}}
+        output = decides(settled, shown)[1]
+        assert f"due: {due}" in output, output
+
+
 def test_the_lease_has_room_for_the_longest_stop_of_what_is_there(decides):
     shown = {"ansible.builtin.debug": {"msg": "longest: {{ __app_longest_stop }}"}, "run_once": True}
     variables = {"__app_spec": {"processes": [{"name": "web", "stop_grace": 40}, {"name": "worker"}]}, "__app_deploy": {"drain": 10}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from dataclasses import replace
@@ -279,11 +280,18 @@ class TestMigration:
         result = migrate(docker, release)
         assert (result["changed"], result["revision_after"], docker.started) == (False, "c3", ["read"])
 
-    def test_a_second_run_of_the_same_release_asks_the_engine_nothing(self, docker, release):
+    def test_a_second_run_of_the_same_release_looks_again_and_changes_nothing(self, docker, release):
         migrate(docker, release)
-        docker.calls.clear()
+        docker.started.clear()
         result = migrate(docker, release)
-        assert (result["changed"], result["revision_after"], docker.calls) == (False, "c3", [])
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.started) == (False, "c3", "c3", ["read"])
+
+    def test_a_release_that_was_migrated_before_is_migrated_again_after_a_restore(self, docker, release):
+        migrate(docker, release)
+        docker.applied = 1
+        assert migrate(docker, release, check=True)["pending_revisions"] == ["b2 step b2", "c3 step c3"]
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.applied) == (True, "a1", "c3", 3)
 
     def test_another_release_looks_again(self, docker, release):
         migrate(docker, release)
@@ -520,7 +528,7 @@ class TestSeed:
         assert (docker.started, result["changed"]) == (["read", "seed"], True)
         docker.started.clear()
         migrate(docker, release, seed=("seed",))
-        assert docker.started == []
+        assert docker.started == ["read"]
 
 
 class TestInterruption:
@@ -561,6 +569,64 @@ class TestInterruption:
         with pytest.raises(MigrationError, match=r"a migration of release 1\.4\.2 runs since 2027-01-15T.* in container shop-web-migration \(step upgrade\)"):
             migrate(docker, other)
         assert docker.container is not None
+
+    @pytest.fixture
+    def left(self, docker, release):
+        """A migration that hangs and whose run died; the release after it, and what is said of it."""
+        docker.upgrade["applies"] = False
+        self.begin(docker, release, run="r1")
+        docker.upgrade.update(seconds=3, applies=True)
+        other = release.parent / "1.4.3"
+        other.mkdir()
+        return other, "the migration of release 1.4.2 (step upgrade), which a run left that died,"
+
+    def test_who_has_the_lease_ends_what_a_dead_run_of_another_release_has_left_and_says_so(self, docker, left):
+        other, said = left
+        docker.calls.clear()
+        result = migrate(docker, other, run="r2")
+        assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
+        assert result["msg"] == f"migrated; {said} was ended"
+        assert [call[1:] for call in docker.calls if call[1] in ("stop", "rm")][:2] == [["stop", "-t", "3", "id2"], ["rm", "--force", "id2"]]
+        assert docker.container is None and docker.applied == 3
+
+    def test_that_it_was_ended_is_said_in_the_progress_too(self, docker, left):
+        other, said = left
+        result = migrate(docker, other, seconds=2, run="r2")
+        assert result["progress"] == f"{said} was ended; alembic upgrade head, at most 300 s: Running upgrade"
+        assert migrate(docker, other, resume=json.loads(json.dumps(result["resume"])), run="r2")["msg"] == f"migrated; {said} was ended"
+
+    def test_an_end_alone_is_a_change_without_a_migration(self, docker, left):
+        other, said = left
+        docker.applied = 3
+        result = migrate(docker, other, run="r2")
+        assert (result["changed"], result["revision_before"], result["msg"]) == (True, "c3", f"nothing was pending; {said} was ended")
+        assert migrate(docker, other, run="r2")["changed"] is False
+
+    def test_what_a_dead_run_of_the_same_release_has_left_is_still_waited_for(self, docker, release):
+        self.begin(docker, release, run="r1")
+        docker.calls.clear()
+        result = migrate(docker, release, run="r2")
+        assert (result["changed"], result["revision_after"], docker.started) == (True, "c3", ["read", "alembic upgrade head", "read"])
+        assert not [call for call in docker.calls if call[1] == "stop"]
+
+    @pytest.mark.parametrize(("run", "check"), [("", False), ("r1", False), ("r2", True)], ids=["without a lease", "by the same run", "in check mode"])
+    def test_what_may_not_be_dead_is_left_alone(self, docker, left, run, check):
+        with pytest.raises(MigrationError, match=r"a migration of release 1\.4\.2 runs since"):
+            migrate(docker, left[0], check=check, run=run)
+        assert docker.container["end"] > docker.now
+
+    def test_what_was_started_without_a_lease_is_left_alone(self, docker, left):
+        docker.container["labels"].pop("stack.longshore.run")
+        with pytest.raises(MigrationError, match=r"a migration of release 1\.4\.2 runs since"):
+            migrate(docker, left[0], run="r2")
+        assert docker.container["end"] > docker.now
+
+    def test_what_cannot_be_ended_is_said_before_anything_starts(self, docker, left):
+        other, said = left
+        docker._stop = docker._rm = lambda *_: Result((), 1, "", "cannot kill container")
+        with pytest.raises(MigrationError, match=f"{re.escape(said)} cannot be ended"):
+            migrate(docker, other, run="r2")
+        assert docker.started == ["read", "alembic upgrade head"]
 
     def test_check_mode_does_not_wait_for_it(self, docker, release):
         self.begin(docker, release)
@@ -612,6 +678,13 @@ class TestInterruption:
         result = migrate(docker, release)
         assert (result["changed"], result["revision_before"], result["revision_after"]) == (True, None, "c3")
 
+    def test_a_look_that_an_earlier_run_had_begun_after_a_restore_ends_in_a_migration(self, docker, release):
+        migrate(docker, release)
+        docker.applied = 1
+        assert migrate(docker, release, seconds=0.5)["pending"] is True
+        result = migrate(docker, release)
+        assert (result["changed"], result["revision_before"], result["revision_after"], docker.applied) == (True, "a1", "c3", 3)
+
     def test_two_that_start_at_the_same_moment_do_not_both_run(self, docker, release):
         docker._container = lambda *_: Result((), 1, "[]", "Error: No such container: x")
         docker.container = {"rc": 0, "end": docker.now + 5, "says": "", "labels": {}, "environment": {}}
@@ -621,11 +694,12 @@ class TestInterruption:
 
 
 class TestPlainCommand:
-    def test_without_any_check_it_runs_once_for_the_release(self, docker, release):
+    def test_without_any_check_it_runs_each_time(self, docker, release):
         options = {"tool": "command", "command": ("alembic", "upgrade", "head")}
         assert migrate(docker, release, **options)["changed"] is True
-        assert migrate(docker, release, **options)["changed"] is False
-        assert docker.started == ["alembic upgrade head"]
+        docker.applied = 1
+        assert migrate(docker, release, **options)["changed"] is True
+        assert (docker.started, docker.applied) == (["alembic upgrade head"] * 2, 3)
 
     def test_check_mode_says_that_what_is_pending_is_not_known(self, docker, release):
         result = migrate(docker, release, check=True, tool="command", command=("alembic", "upgrade", "head"))

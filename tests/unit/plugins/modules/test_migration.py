@@ -7,6 +7,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Leases
 from ansible_collections.longshore.stack.plugins.modules import migration
 
@@ -25,11 +26,11 @@ def test_check_mode_on_a_bare_host_does_not_fail(capsys, tmp_path):
     assert answer["diff"]["before"] == answer["diff"]["after"]
 
 
-def test_a_release_that_its_marker_calls_done_is_not_touched(capsys, tmp_path):
+def test_a_release_that_its_marker_calls_done_is_looked_at_all_the_same(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(migration, "Engine", lambda: Engine(runner=lambda *_, **__: Result((), 1, "", "there is no engine")))
     (tmp_path / "migration.json").write_text(json.dumps({"release": tmp_path.name, "state": "done", "revision": "b2", "time": "2026-01-01T00:00:00+00:00"}))
     answer = call(capsys, project="shop-web-1", path=f"{tmp_path}/")
-    assert (answer["changed"], answer["revision_after"]) == (False, "b2")
-    assert answer["msg"] == f"release {tmp_path.name} was migrated at 2026-01-01T00:00:00+00:00"
+    assert answer["failed"] and "there is no engine" in answer["msg"]
 
 
 def test_a_missing_release_is_a_failure_that_names_the_directory(capsys, tmp_path):
