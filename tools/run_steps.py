@@ -41,9 +41,11 @@ class Step:
     alone: tuple[str, ...] = ()  # no two steps that share one of these run at the same time
     asked: bool = False  # runs only when it is named
     soak: bool = False  # runs in the soak, else only when it is named
+    sample: bool = False  # a part of a step that the soak runs as a whole
 
 
-IN_SOAK = ("releases", "layouts")  # journeys whose sample has not yet been seen to pass in the time of an ordinary run
+IN_SOAK = ("releases", "layouts")  # journeys that take too long for an ordinary run
+SAMPLED = "both_application_hosts or cannot_be or half_way"  # of the journey `releases`, what says most in little time
 
 SAMPLE = "sample of "  # so begin the lines of a test that say what it has chosen from a matrix, and by which seed
 
@@ -92,6 +94,7 @@ def steps() -> list[Step]:
             replace(engine_step(f"journey:{name}", f"python -m pytest tests/journeys/test_{name}.py", 50, "journeys"), soak=name in IN_SOAK)
             for name in journeys()
         ),
+        replace(engine_step("journey:fleet", f"python -m pytest tests/journeys/test_releases.py -k '{SAMPLED}'", 50, "journeys"), sample=True),
         engine_step("machine", "python -m pytest -s tests/machine", 40),
         *(engine_step(f"molecule:{name}", f"molecule test -s {name}", 45, f"host {name}") for name in scenarios()),
         *(
@@ -109,7 +112,8 @@ def chosen(available: list[Step], wanted: list[str], soak: bool) -> list[Step]:
     unknown = [name for name in wanted if not any(matches(step, name) for step in available)]
     if unknown:
         sys.exit(f"No such step: {' '.join(unknown)} (tools/test --list shows them)")
-    return [step for step in available if (any(matches(step, name) for name in wanted) if wanted else not step.asked and step.soak <= soak)]
+    usual = [step for step in available if not step.asked and (not step.sample if soak else not step.soak)]
+    return [step for step in available if any(matches(step, name) for name in wanted)] if wanted else usual
 
 
 def matches(step: Step, name: str) -> bool:
