@@ -44,9 +44,9 @@ def of_all(root: str) -> list[str]:
 def changed(scale: Mapping[str, int], asked: Mapping[str, int | None], spec: Mapping[str, Any]) -> dict[str, int]:
     """The numbers from now on; None takes one back. spec: the release that they are for."""
     services = spec["definition"]["services"]
-    known = sorted(name for name, service in services.items() if not service.get("profiles"))
+    known = sorted({*(name for name, service in services.items() if not service.get("profiles")), *spec["alone"]})
     for process, number in asked.items():
-        if process not in known and process not in spec["alone"]:
+        if process not in known:
             raise ScaleError(f"the release {spec['release']} has no process {process!r}; it has {', '.join(known)}")
         if number is None:
             continue

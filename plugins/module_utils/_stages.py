@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._engine import Eng
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, LeaseError, Leases
-from ansible_collections.longshore.stack.plugins.module_utils._members import App, ReleaseError, record_of
+from ansible_collections.longshore.stack.plugins.module_utils._members import App, Member, ReleaseError, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases
@@ -143,6 +143,7 @@ class Call:
                 labels=spec["labels"],
                 services=services,
                 wait_timeout=self.params["wait_timeout"],
+                may_be_empty=True,
             ),
             self.engine,
             self.check,
@@ -197,7 +198,7 @@ class Call:
             raise
         self.outcome = outcome
         there = self.releases.observe()
-        settled = all(action == "unchanged" for action in outcome.planned.values()) and (not self.check or bool(there)) and self.releases.is_settled(there)
+        settled = all(action == "unchanged" for action in outcome.planned.values()) and self._is_settled(there)
         # What the release differs in from the one that is live says more than a folder of new files.
         diff = {"before_header": "live release", "after_header": self.spec["release"]}
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
@@ -222,8 +223,7 @@ class Call:
             if pending := self._shrunk():
                 return pending
         services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
-        pending = self._up(services) if services else {}
-        if pending:
+        if pending := self._up(services):
             return pending
         if part != "rest":
             self._probe()
@@ -294,7 +294,7 @@ class Call:
             pending = self._shrunk() or self._up(self.spec["overlapping"])
             if pending:
                 return pending
-            if not self.releases.is_settled(self.releases.observe()):
+            if not self._is_settled(self.releases.observe()):
                 self._probe()
                 self.releases.turn()
                 self.releases.go_live()
@@ -405,6 +405,9 @@ class Call:
         self.releases.part(leaving)
         return {}
 
+    def _is_settled(self, there: Sequence[Member]) -> bool:
+        return self.releases.is_settled(there, empty=not any(_scale.numbers(self.definition).values()))
+
     def _assets(self) -> None:
         """The static files of this release, and of those before it, are where its containers look for them."""
         statics = statics_of(self.spec.get("static", ()))
@@ -423,7 +426,9 @@ class Call:
         self.releases.done += assets.ensure(self.spec["release"], statics, self.releases.others()[: max(static.keep for static in statics)])
 
     def _up(self, services: list[str]) -> dict[str, Any]:
-        """Nothing when they are healthy, else what the next slice needs."""
+        """Nothing when they are healthy, else what the next slice needs. No services are none, and not all, as they would be for Compose."""
+        if not services:
+            return {}
         outcome = self._project("present", tuple(services)).run(SLICE_SECONDS, self.began)
         self.outcome = outcome
         if not outcome.pending:

@@ -38,12 +38,12 @@ class Site:
         self.docker, self.haproxy, self.root = docker, haproxy, root
         self.path = root / "opt/apps/shop"
         self.variables = {"stack_name": "s", "stack_root": f"{root}/opt", "stack_secrets_root": f"{root}/secrets", "stack_data_root": f"{root}/data"}
-        self.lease = {}
+        self.lease, self.hosts = {}, ["box"]
         (root / "data/switch/state").mkdir(parents=True)
 
     def view(self, app):
         variables = {**self.variables, "stack_apps": [app]}
-        return View("box", {"postgres": ["box"], "app": ["box"]}, lambda _host, name, default=None: variables.get(name, default))
+        return View("box", {"postgres": ["box"], "app": self.hosts}, lambda _host, name, default=None: variables.get(name, default))
 
     def release(self, secrets=None, **changes):
         """What the inventory wants with these changes; the image is on the host."""
@@ -307,6 +307,59 @@ def test_a_singleton_of_a_host_that_is_not_the_first_any_more_stops(site):
     elsewhere["spec"]["definition"]["services"].pop("beat")
     site.deploy(elsewhere, until="taken_over")
     assert site.running() == [(old["spec"]["release"], "web"), (elsewhere["spec"]["release"], "web")]
+
+
+BEAT = [APP["processes"][1]]
+MIGRATIONS = pytest.mark.parametrize("migration", [{}, {"migration": {"tool": "alembic", "command": ["alembic"]}}], ids=["without a migration", "with one"])
+
+
+@MIGRATIONS
+def test_an_application_of_singletons_alone_is_live_on_the_other_hosts_without_a_container(site, migration):
+    site.hosts = ["first", "box"]
+    old, new = (site.release(version=version, processes=BEAT, **migration) for version in "12")
+    for release in (old, new):
+        answers = site.deploy(release)
+        assert (answers["prepared"]["settled"], answers["live"]["live"], site.docker.containers) == (False, release["spec"]["release"], {})
+        for check in (False, True):
+            again = site.call("prepared", release, check=check)
+            assert (again["settled"], again["changed"], again["planned"], again["containers"]) == (True, False, {}, [])
+    back = site.again(site.call("recalled")["record"], processes=BEAT, **migration)
+    site.deploy(back, until="live")
+    assert site.call("taken_back", back)["live"] == new["spec"]["release"]
+    site.deploy(back)
+    assert site.call("prepared", back)["settled"]
+    assert site.docker.said("up") == []
+
+
+@MIGRATIONS
+def test_the_singletons_of_an_application_that_has_nothing_else_go_from_a_host_that_is_not_the_first_any_more(site, migration):
+    release = site.release(processes=BEAT, **migration)
+    site.deploy(release)
+    assert site.running() == [(release["spec"]["release"], "beat")]
+    site.hosts = ["first", "box"]
+    elsewhere = site.release(processes=BEAT, **migration)
+    assert site.call("prepared", elsewhere)["settled"] is False
+    site.deploy(elsewhere, until="handed_over")
+    assert site.docker.containers == {}, "before it starts on the other host"
+    site.deploy(elsewhere)
+    assert site.call("prepared", elsewhere)["settled"]
+
+
+def test_where_no_singleton_has_its_place_a_hand_over_starts_nothing(site):
+    site.hosts = ["first", "box"]
+    release = site.release()
+    site.deploy(release, until="started")
+    assert site.call("taken_over", release)["containers"] == [] and site.running() == []
+
+
+def test_singletons_alone_cannot_be_scaled_on_the_other_hosts_neither(site):
+    site.hosts = ["first", "box"]
+    scale = live_shop(site, processes=BEAT)
+    with pytest.raises(ValueError, match="beat must not run twice"):
+        scale(beat=2)
+    with pytest.raises(ValueError, match="has no process 'bat'; it has beat"):
+        scale(bat=2)
+    assert not scale(beat=None)[-1]["changed"] and site.docker.containers == {}
 
 
 def test_a_release_that_is_live_on_another_host_leaves_no_host_without_a_scheduler(site):
