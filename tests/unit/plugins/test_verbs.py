@@ -238,6 +238,16 @@ def test_a_hook_keeps_the_process_that_it_names(decides):
     hook_on(decides, {"one": "worker", "two": "worker"}, {"process": "worker"})
 
 
+def test_logs_know_the_processes_of_the_inventory_also_those_of_other_hosts(decides):
+    task = next(task for task in PLAYS["logs"][0]["tasks"] if "longshore.stack.logs" in task)
+    seen = {"ansible.builtin.debug": {"msg": "known: {{ known | to_json }}"}, "vars": {**task["vars"], "known": task["longshore.stack.logs"]["known"]}}
+    shop = {"name": "shop", "processes": [{"name": "beat", "singleton": True}, {"name": "web"}]}
+    apps = [shop, {"name": "docs", "processes": [{"name": "site"}]}, {"name": "x"}]
+    for app_name, known in (("", ["beat", "web", "site"]), ("shop", ["beat", "web"]), ("gone", [])):
+        _status, output = decides({}, seen, stack_apps=apps, arguments=("-e", f"app_name={app_name}"))
+        assert output.replace("\\", "").count(f"known: {json.dumps(known)}") == 2, output
+
+
 def test_a_command_in_the_live_release_has_a_process_of_its_host(decides):
     (play,) = PLAYS["run"]
     seen = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} runs it in {{ __run_process }}"}, "vars": play["vars"]}
