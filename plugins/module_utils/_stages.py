@@ -166,7 +166,9 @@ class Call:
         if self.spec.get("definition"):
             # It was prepared before anybody had the lease: a run that was still at work may have pruned it.
             self._again(run["id"])
-        return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
+        lease = {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}
+        # Read now: before it had the lease, another run may have changed them.
+        return {"changed": False, "lease": lease, "scale": _scale.read(self.path)}
 
     def _same_live(self, run: Mapping[str, Any]) -> None:
         """Before the lease another run may have come to its end, also one whose deployer is dead: what this run has worked out is of another release."""
@@ -203,6 +205,7 @@ class Call:
         diff = {"before_header": "live release", "after_header": self.spec["release"]}
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
+        result["scale"] = self.scale
         result["identity"] = _identity(self.spec["image"])
         # Of this release and of whatever runs, whatever the inventory says by now.
         result["stop_grace"] = max([0.0, *(member.grace for member in there), *map(_grace, self.definition["services"].values())])
@@ -219,6 +222,7 @@ class Call:
             if not self.resume:
                 self._name_image()
                 self.releases.settle()
+                self._fall_in()
                 self.releases.expected(_scale.numbers(self.definition), self.scale)
             if pending := self._shrunk():
                 return pending
@@ -280,12 +284,13 @@ class Call:
         live = self.releases.marked()
         if self.spec["release"] != live:
             raise ReleaseError(f"{live or 'no release'} is live here and not {self.spec['release']}; only what is live is scaled")
-        scale, before = _scale.changed(self.scale, self.params["scale"], self.spec), self.definition
+        base, before = self._fleet_scale(), self.definition
+        scale = _scale.changed(base, self.params["scale"], self.spec)
         self.definition = _scale.applied(self.spec, scale)
         texts = {key: to_yaml(_scale.numbers(definition)) for key, definition in (("before", before), ("after", self.definition))}
         result = {
             "numbers": _scale.numbers(self.definition),
-            "before": {process: self.scale.get(process) for process in self.params["scale"]},
+            "before": {process: base.get(process) for process in self.params["scale"]},
             "diff": [{"before_header": live, "after_header": live, **texts}] if before != self.definition else [],
         }
         if self.check:
@@ -305,9 +310,7 @@ class Call:
                 self.releases.part(self.releases.surplus(_scale.numbers(before)))
                 self._project("prepared").run(0, self.began)
             raise
-        if scale != self.scale:
-            _scale.write(self.path, scale)
-            self.outcome.extra.append("scale")
+        self._keep_scale(scale)
         return result
 
     def held(self) -> dict[str, Any]:
@@ -393,6 +396,23 @@ class Call:
                 return {"pending": True, "progress": said, "resume": {"until": until}}
             self.sleep(0.05)
         return {}
+
+    def _fleet_scale(self) -> dict[str, int]:
+        """The numbers of the host that keeps the lease. This one has others where a run that scaled died, or where it is new."""
+        given = self.params["fleet_scale"]
+        return self.scale if given is None else {process: int(number) for process, number in given.items()}
+
+    def _fall_in(self) -> None:
+        """This host has the numbers of the one that keeps the lease. They are kept first: for them the next site.yml gives the switch places."""
+        self.scale = self._fleet_scale()
+        self.definition = _scale.applied(self.spec, self.scale)
+        self._keep_scale(self.scale)
+
+    def _keep_scale(self, scale: Mapping[str, int]) -> None:
+        # A call of a dead run may have written others while this one waited for its turn.
+        if scale != _scale.read(self.path):
+            _scale.write(self.path, scale)
+            self.outcome.extra.append("scale")
 
     def _shrunk(self) -> dict[str, Any]:
         """Nothing when no process of the live release has too many containers, else what the next slice needs. Compose would stop them undrained."""

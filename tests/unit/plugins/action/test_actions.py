@@ -197,7 +197,7 @@ def test_a_failure_of_the_host_is_handed_on(act):
 def test_the_report_has_title_table_and_notes(act):
     entry = {"service": "postgres", "process": "", "release": "", "image": "postgres:17", "state": "running", "health": "healthy"}
     entry |= {"age": 9e9, "up": 61.0, "restarts": 0, "address": "172.20.0.7"}
-    assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]}) == {"changed": False}
+    assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"], "scaled": {"box": ["shop/web: 4"]}}) == {"changed": False}
     assert act.shown == [
         "",
         "s",
@@ -205,6 +205,7 @@ def test_the_report_has_title_table_and_notes(act):
         "host  service   version      health   changed       address",
         "box   postgres  postgres:17  healthy  up 1 min 1 s  postgres:5432",
         "look here",
+        "scaled by hand: shop/web: 4",
         "",
     ]
 

@@ -59,7 +59,7 @@ class Site:
     def call(self, state, made=None, check=False, **more):
         given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
         defaults = {name: {} for name in ("run", "record", "scale", "resume", "spec")}
-        defaults |= {"replicas": 0, "part": "all", "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
+        defaults |= {"fleet_scale": None, "replicas": 0, "part": "all", "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
         params = {**given, **defaults, **(made or {}), **more}
         return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
 
@@ -1044,6 +1044,57 @@ def test_only_the_live_release_is_scaled(site):
         site.call("scaled", site.release(version="2"), scale={"web": 2})
     site.docker.now += LONG
     assert scale(web=1)[-1]["numbers"] == {"web": 1, "beat": 1}
+
+
+def test_a_deploy_brings_a_host_to_the_numbers_of_the_one_that_keeps_the_lease(site):
+    release = site.release()
+    scale = live_shop(site)
+    scale(web=3)
+    assert site.call("prepared", release)["scale"] == {"web": 3}
+    site.haproxy.busy = dict.fromkeys(webs(site), 2)
+    site.docker.now += LONG
+    site.take_lease("next")
+    first = site.call("started", release, fleet_scale={"web": 2})
+    assert first["progress"].startswith("draining: 2 requests in flight") and len(webs(site)) == 3
+    site.haproxy.busy = {}
+    assert site.call("started", release, fleet_scale={"web": 2}, resume=first["resume"])["changed"]
+    site.deploy(release)
+    assert len(webs(site)) == 2 and webs(site) == site.haproxy.serving("shop-web")
+    again = site.call("prepared", release)
+    assert (again["settled"], again["scale"]) == (True, {"web": 2})
+
+
+def test_what_a_call_of_a_dead_run_writes_while_the_next_one_waits_for_its_turn_does_not_hold(site, monkeypatch):
+    release = site.release()
+    live_shop(site)
+    site.docker.now += LONG
+    site.take_lease("next")
+    guard = Call._guard
+    monkeypatch.setattr(Call, "_guard", lambda self: (guard(self), (site.path / "scale.json").write_text('{"web": 4}')))
+    site.call("started", release, fleet_scale={})
+    assert json.loads((site.path / "scale.json").read_text()) == {}
+
+
+def test_the_lease_comes_with_the_numbers_that_hold_once_it_is_there(site):
+    scale = live_shop(site)
+    scale(web=2)
+    site.docker.now += LONG
+    assert site.call("leased", run={"id": "next", "owner": "ann"})["scale"] == {"web": 2}
+
+
+def test_scaling_brings_every_host_in_line_also_one_that_has_the_number_already(site):
+    processes = [*APP["processes"], {"name": "worker"}]
+    scale = live_shop(site, processes=processes)
+    scale(web=2, worker=3)
+    made = site.again(site.call("recalled", release="live")["record"], processes=processes)
+    site.docker.now += LONG
+    site.take_lease("next")
+    answer = site.slices("scaled", made, scale={"web": 2}, fleet_scale={"worker": 1})[-1]
+    assert (answer["numbers"], answer["before"]) == ({"web": 2, "beat": 1, "worker": 1}, {"web": None})
+    assert json.loads((site.path / "scale.json").read_text()) == {"web": 2, "worker": 1}
+    # As where another host could not follow: back to what the host that keeps the lease had.
+    site.slices("scaled", made, scale=answer["before"], fleet_scale={"worker": 1})
+    assert json.loads((site.path / "scale.json").read_text()) == {"worker": 1} and len(webs(site)) == 1
 
 
 def test_a_run_that_died_while_it_scaled_down_leaves_nothing_that_the_next_deploy_stops_undrained(site):
