@@ -10,6 +10,7 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.longshore.stack.plugins.module_utils._scale import notes
 from ansible_collections.longshore.stack.plugins.module_utils._status import duration, table
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import addresses, consoles
 from ansible_collections.longshore.stack.plugins.plugin_utils.view import view_of
@@ -31,6 +32,6 @@ class ActionModule(ActionBase):
         ]
         took = f", took {duration(elapsed)}" if elapsed is not None else ""
         title = f"{arguments['stack']}{took}"
-        for line in ["", title, "-" * len(title), *lines, *arguments.get("notes", []), ""]:
+        for line in ["", title, "-" * len(title), *lines, *arguments.get("notes", []), *notes(arguments.get("scaled", {})), ""]:
             Display().display(line)
         return {"changed": False}

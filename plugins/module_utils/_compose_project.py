@@ -73,6 +73,8 @@ class Spec:
     labels: dict[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
     wait_timeout: float = 120.0
+    # Of a release, whose processes may all be another host's.
+    may_be_empty: bool = False
 
     def is_chosen(self, service: str) -> bool:
         return not self.services or service in self.services
@@ -187,7 +189,7 @@ class Project:
     def _consistent(self) -> None:
         """Refuse what names something that is not there, before anything is written."""
         services = self.spec.definition.get("services") or {}
-        if not services:
+        if not services and not self.spec.may_be_empty:
             raise ProjectError(f"{self.spec.project}: the definition has no services; to end the project use state: stopped or absent")
         for reserved in {COMPOSE_FILE, STATE_FILE} & set(self.spec.files):
             raise ProjectError(f"{self.spec.project}: files must not have {reserved}, which this module writes itself")

@@ -118,12 +118,14 @@ def hooks(stack: Stack, app: dict[str, Any], path: Path, host: Host, report: Rep
             report.add(
                 (*where, "process"), "is no process of the application", value=hook["process"], allowed=", ".join(processes), example=example, host=host.name
             )
-        hosts = stack.groups.get("app", [])
-        if hook["hosts"] == "all" and len(hosts) > 1 and hook["process"] in [process["name"] for process in app["processes"] if process["singleton"]]:
+        hosts, alone = stack.groups.get("app", []), [process["name"] for process in app["processes"] if process["singleton"]]
+        # A command without one has the first process that runs on its host.
+        process = hook["process"] or (alone[0] if hook["command"] and alone and alone == processes else "")
+        if hook["hosts"] == "all" and len(hosts) > 1 and process in alone:
             report.add(
                 (*where, "process"),
                 f"is a singleton, which runs on {hosts[0]} alone, and the hook runs on all of {len(hosts)} hosts",
-                value=hook["process"],
+                value=process,
                 allowed="hosts: first, or a process that runs on every host",
                 example="hosts: first",
                 host=host.name,

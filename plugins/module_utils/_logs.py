@@ -20,15 +20,14 @@ class LogsError(Exception):
     """Nothing can be shown; the text is fit for a user."""
 
 
-def chosen(containers: Iterable[Mapping[str, Any]], apps: Collection[str], process: str) -> list[Mapping[str, Any]]:
-    """The containers of these applications, of one process where it is named."""
+def chosen(containers: Iterable[Mapping[str, Any]], apps: Collection[str], process: str, known: Collection[str]) -> list[Mapping[str, Any]]:
+    """The containers of these applications, of one process where it is named. known: the processes of the inventory, which may run on other hosts."""
     mine = [one for one in containers if one["Config"]["Labels"].get(LABEL_SERVICE) in apps and LABEL_PROCESS in one["Config"]["Labels"]]
-    found = [one for one in mine if process in ("", one["Config"]["Labels"][LABEL_PROCESS])]
-    if mine and not found:
-        known = sorted({one["Config"]["Labels"][LABEL_PROCESS] for one in mine})
-        what = f"app_process: no container of {', '.join(apps)} runs {process!r}"
-        raise LogsError(f"{what}; allowed: {', '.join(known)}, for example -e app_process={known[0]}")
-    return found
+    allowed = sorted({*known, *(one["Config"]["Labels"][LABEL_PROCESS] for one in mine)})
+    if process and allowed and process not in allowed:
+        what = f"app_process: {process!r} is no process of {', '.join(apps)}"
+        raise LogsError(f"{what}; allowed: {', '.join(allowed)}, for example -e app_process={allowed[0]}")
+    return [one for one in mine if process in ("", one["Config"]["Labels"][LABEL_PROCESS])]
 
 
 def source(container: Mapping[str, Any]) -> str:
@@ -37,8 +36,11 @@ def source(container: Mapping[str, Any]) -> str:
     return f"{labels[LABEL_SERVICE]}/{labels[LABEL_PROCESS]}-{container['Name'].rpartition('-')[2]}"
 
 
-def last_lines(engine: Engine, stack: str, apps: Sequence[str], process: str, lines: int, since: str) -> list[list[str]]:
-    """Moment, source and text of each line, the oldest first; of every container so many lines, all of them since a moment or for a time."""
+def last_lines(engine: Engine, stack: str, apps: Sequence[str], process: str, known: Collection[str], lines: int, since: str) -> dict[str, list[Any]]:
+    """Moment, source and text of each line, the oldest first; of every container so many lines, all of them since a moment or for a time.
+
+    Beside them the `sources` that were read, also those that said nothing.
+    """
     options = ["--timestamps", "--tail", str(lines), *(["--since", since] if since else [])]
 
     def read(container: Mapping[str, Any]) -> list[list[str]]:
@@ -47,6 +49,7 @@ def last_lines(engine: Engine, stack: str, apps: Sequence[str], process: str, li
         rows = (line.partition(" ")[::2] for line in [*said.stdout.splitlines(), *said.stderr.splitlines()])
         return [[moment, name, masked(text, secrets)] for moment, text in rows]
 
+    containers = chosen(containers_of(engine, stack), apps, process, known)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(read, chosen(containers_of(engine, stack), apps, process))
-    return sorted((row for rows in found for row in rows), key=lambda row: row[0])
+        found = pool.map(read, containers)
+    return {"sources": sorted(map(source, containers)), "lines": sorted((row for rows in found for row in rows), key=lambda row: row[0])}

@@ -31,10 +31,13 @@ HEARD_SECONDS = 60.0
 class Releases(Members):
     """The stages of a release, the way back from each of them, and what goes when it is too old."""
 
-    def is_settled(self, there: Sequence[Member]) -> bool:
-        """Whether nothing is left to do: the release is live, alone, restarts by itself, and the switch leads to it."""
+    def is_settled(self, there: Sequence[Member], empty: bool = False) -> bool:
+        """Whether nothing is left to do: the release is live, alone, restarts by itself, and the switch leads to it.
+
+        empty: it has no containers on this host, such as one of singletons alone on any host but the first.
+        """
         mine = [member for member in there if member.release == self.app.release]
-        if self.marked() != self.app.release or not mine:
+        if self.marked() != self.app.release or not (mine or empty):
             return False
         if any(not member.well or member.policy != LIVE_POLICY for member in mine) or any(self._leftover(member) for member in there):
             return False
@@ -110,12 +113,15 @@ class Releases(Members):
         self._do("stop", others)
 
     def surplus(self, numbers: Mapping[str, int]) -> list[Member]:
-        """Containers of the live release beyond these numbers of its processes: first those that are ill, then the youngest."""
+        """Containers of the live release beyond these numbers of its processes: first those that are ill, then the youngest.
+
+        All of a process that has no number: its place is on another host by now.
+        """
         if self.app.release != self.marked():
             return []
         mine = sorted((m for m in self.observe() if m.release == self.app.release), key=lambda member: (not member.well, member.number))
-        by_process = {process: [member for member in mine if member.process == process] for process in numbers}
-        return [member for process, members in by_process.items() for member in members[numbers[process] :]]
+        by_process = {process: [member for member in mine if member.process == process] for process in dict.fromkeys([*numbers, *(m.process for m in mine)])}
+        return [member for process, members in by_process.items() for member in members[numbers.get(process, 0) :]]
 
     def lead_past(self, leaving: Collection[Member]) -> None:
         """No new requests for these containers of the live release."""

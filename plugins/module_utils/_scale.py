@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from glob import glob
 from typing import Any
 
@@ -41,12 +41,32 @@ def of_all(root: str) -> list[str]:
     return [f"{os.path.basename(path)}/{process}: {number}" for path in paths for process, number in read(path).items()]
 
 
+def notes(hosts: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the report says of it, a line for each process. hosts: by application host, what of_all found there; the first one keeps the lease.
+
+    They differ where a run that scaled died. Then each host is named, and what mends it.
+    """
+    found = {host: dict(entry.split(": ", 1) for entry in entries) for host, entries in hosts.items()}
+    lines = []
+    for name in sorted({name for numbers in found.values() for name in numbers}):
+        numbers = {host: mine.get(name, "inventory") for host, mine in found.items()}
+        keeper, number = next(iter(numbers.items()))
+        if len(set(numbers.values())) == 1:
+            lines.append(f"scaled by hand: {name}: {number}")
+            continue
+        each = ", ".join(f"{'as in the inventory' if number == 'inventory' else number} on {host}" for host, number in numbers.items())
+        app, _slash, process = name.partition("/")
+        mend = f"ansible-playbook -i <inventory> longshore.stack.scale -e app_name={app} -e app_process={process} -e app_replicas={number}"
+        lines.append(f"scaled by hand, and the hosts differ: {name}: {each}. The next deploy or site.yml gives all what {keeper} has, and so does: {mend}")
+    return lines
+
+
 def changed(scale: Mapping[str, int], asked: Mapping[str, int | None], spec: Mapping[str, Any]) -> dict[str, int]:
     """The numbers from now on; None takes one back. spec: the release that they are for."""
     services = spec["definition"]["services"]
-    known = sorted(name for name, service in services.items() if not service.get("profiles"))
+    known = sorted({*(name for name, service in services.items() if not service.get("profiles")), *spec["alone"]})
     for process, number in asked.items():
-        if process not in known and process not in spec["alone"]:
+        if process not in known:
             raise ScaleError(f"the release {spec['release']} has no process {process!r}; it has {', '.join(known)}")
         if number is None:
             continue

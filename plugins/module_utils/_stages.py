@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._engine import Eng
 from ansible_collections.longshore.stack.plugins.module_utils._files import current_generation
 from ansible_collections.longshore.stack.plugins.module_utils._image import Reference
 from ansible_collections.longshore.stack.plugins.module_utils._lease import Holder, LeaseError, Leases
-from ansible_collections.longshore.stack.plugins.module_utils._members import App, ReleaseError, record_of
+from ansible_collections.longshore.stack.plugins.module_utils._members import App, Member, ReleaseError, record_of
 from ansible_collections.longshore.stack.plugins.module_utils._names import LIVE, PREVIOUS, RELEASE_FILE
 from ansible_collections.longshore.stack.plugins.module_utils._one_off import Command, OneOff
 from ansible_collections.longshore.stack.plugins.module_utils._releases import Releases
@@ -149,6 +149,7 @@ class Call:
                 labels=spec["labels"],
                 services=services,
                 wait_timeout=self.params["wait_timeout"],
+                may_be_empty=True,
             ),
             self.engine,
             self.check,
@@ -171,7 +172,9 @@ class Call:
         if self.spec.get("definition"):
             # It was prepared before anybody had the lease: a run that was still at work may have pruned it.
             self._again(run["id"])
-        return {"changed": False, "lease": {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}}
+        lease = {"run": holder.run, "number": holder.number, "owner": holder.owner, "taken": holder.taken}
+        # Read now: before it had the lease, another run may have changed them.
+        return {"changed": False, "lease": lease, "scale": _scale.read(self.path)}
 
     def _same_live(self, run: Mapping[str, Any]) -> None:
         """Before the lease another run may have come to its end, also one whose deployer is dead: what this run has worked out is of another release."""
@@ -203,11 +206,12 @@ class Call:
             raise
         self.outcome = outcome
         there = self.releases.observe()
-        settled = all(action == "unchanged" for action in outcome.planned.values()) and (not self.check or bool(there)) and self.releases.is_settled(there)
+        settled = all(action == "unchanged" for action in outcome.planned.values()) and self._is_settled(there)
         # What the release differs in from the one that is live says more than a folder of new files.
         diff = {"before_header": "live release", "after_header": self.spec["release"]}
         diff |= {"before": _shown(before), "after": _shown(self.spec) if not settled else _shown(before)}
         result = {"settled": settled, "planned": outcome.planned, "containers": outcome.containers, "previous": self.releases.marked(PREVIOUS)}
+        result["scale"] = self.scale
         result["identity"] = _identity(self.spec["image"])
         # Of this release and of whatever runs, whatever the inventory says by now.
         result["stop_grace"] = max([0.0, *(member.grace for member in there), *map(_grace, self.definition["services"].values())])
@@ -224,12 +228,12 @@ class Call:
             if not self.resume:
                 self._name_image()
                 self.releases.settle()
+                self._fall_in()
                 self.releases.expected(_scale.numbers(self.definition), self.scale)
             if pending := self._shrunk():
                 return pending
         services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
-        pending = self._up(services) if services else {}
-        if pending:
+        if pending := self._up(services):
             return pending
         if part != "rest":
             self._probe()
@@ -286,12 +290,13 @@ class Call:
         live = self.releases.marked()
         if self.spec["release"] != live:
             raise ReleaseError(f"{live or 'no release'} is live here and not {self.spec['release']}; only what is live is scaled")
-        scale, before = _scale.changed(self.scale, self.params["scale"], self.spec), self.definition
+        base, before = self._fleet_scale(), self.definition
+        scale = _scale.changed(base, self.params["scale"], self.spec)
         self.definition = _scale.applied(self.spec, scale)
         texts = {key: to_yaml(_scale.numbers(definition)) for key, definition in (("before", before), ("after", self.definition))}
         result = {
             "numbers": _scale.numbers(self.definition),
-            "before": {process: self.scale.get(process) for process in self.params["scale"]},
+            "before": {process: base.get(process) for process in self.params["scale"]},
             "diff": [{"before_header": live, "after_header": live, **texts}] if before != self.definition else [],
         }
         if self.check:
@@ -300,7 +305,7 @@ class Call:
             pending = self._shrunk() or self._up(self.spec["overlapping"])
             if pending:
                 return pending
-            if not self.releases.is_settled(self.releases.observe()):
+            if not self._is_settled(self.releases.observe()):
                 self._probe()
                 self.releases.turn()
                 self.releases.go_live()
@@ -311,9 +316,7 @@ class Call:
                 self.releases.part(self.releases.surplus(_scale.numbers(before)))
                 self._project("prepared").run(0, self.began)
             raise
-        if scale != self.scale:
-            _scale.write(self.path, scale)
-            self.outcome.extra.append("scale")
+        self._keep_scale(scale)
         return result
 
     def held(self) -> dict[str, Any]:
@@ -400,6 +403,23 @@ class Call:
             self.sleep(0.05)
         return {}
 
+    def _fleet_scale(self) -> dict[str, int]:
+        """The numbers of the host that keeps the lease. This one has others where a run that scaled died, or where it is new."""
+        given = self.params["fleet_scale"]
+        return self.scale if given is None else {process: int(number) for process, number in given.items()}
+
+    def _fall_in(self) -> None:
+        """This host has the numbers of the one that keeps the lease. They are kept first: for them the next site.yml gives the switch places."""
+        self.scale = self._fleet_scale()
+        self.definition = _scale.applied(self.spec, self.scale)
+        self._keep_scale(self.scale)
+
+    def _keep_scale(self, scale: Mapping[str, int]) -> None:
+        # A call of a dead run may have written others while this one waited for its turn.
+        if scale != _scale.read(self.path):
+            _scale.write(self.path, scale)
+            self.outcome.extra.append("scale")
+
     def _shrunk(self) -> dict[str, Any]:
         """Nothing when no process of the live release has too many containers, else what the next slice needs. Compose would stop them undrained."""
         leaving = self.releases.surplus(_scale.numbers(self.definition))
@@ -410,6 +430,9 @@ class Call:
             return pending
         self.releases.part(leaving)
         return {}
+
+    def _is_settled(self, there: Sequence[Member]) -> bool:
+        return self.releases.is_settled(there, empty=not any(_scale.numbers(self.definition).values()))
 
     def _assets(self) -> None:
         """The static files of this release, and of those before it, are where its containers look for them."""
@@ -430,7 +453,9 @@ class Call:
         self.releases.done += assets.ensure(self.spec["release"], statics, older, self.releases.marked())
 
     def _up(self, services: list[str]) -> dict[str, Any]:
-        """Nothing when they are healthy, else what the next slice needs."""
+        """Nothing when they are healthy, else what the next slice needs. No services are none, and not all, as they would be for Compose."""
+        if not services:
+            return {}
         if not self.resume and self.spec["release"] == self.releases.marked():
             planned = self._project("prepared", tuple(services)).run(0, self.began).planned
             if anew := [service for service in services if planned.get(service) == "recreated"]:

@@ -11,7 +11,8 @@ short_description: What the processes of applications said last
 version_added: 0.1.0
 description:
   - Reads the last lines of all containers of the applications in one call, and puts them in the order in which they were written.
-  - On the controller each line is printed with host, application, process and number of the replica before it.
+  - On the controller each line is printed with host, application, process and number of the replica before it. Where there is no such container,
+    a line says so.
   - Passwords in URLs, the values of the release's secrets, and those of variables of the container whose names look like a secret's, are masked.
 author:
   - longshore contributors (@longshore)
@@ -31,6 +32,13 @@ options:
     description: The one process to read; all when empty.
     type: str
     default: ""
+  known:
+    description:
+      - Processes of the applications, of which some may run on other hosts alone. O(process) must be one of them, or of those that run on this host.
+      - "Example: C([web, beat])"
+    type: list
+    elements: str
+    default: []
   lines:
     description: Number of lines of each container.
     type: int
@@ -49,6 +57,7 @@ EXAMPLES = r"""
     stack: shop
     apps: [web]
     process: web
+    known: [web, worker, beat]
     since: 15m
 """
 
@@ -59,6 +68,12 @@ lines:
   type: list
   elements: list
   sample: [["2026-11-24T10:00:00.123456789Z", "shop/web-1", "started"]]
+sources:
+  description: The containers on this host that were read, by application, process and number of the replica.
+  returned: success
+  type: list
+  elements: str
+  sample: ["shop/web-1"]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -70,6 +85,7 @@ ARGUMENTS = {
     "stack": {"type": "str", "required": True},
     "apps": {"type": "list", "elements": "str", "required": True},
     "process": {"type": "str", "default": ""},
+    "known": {"type": "list", "elements": "str", "default": []},
     "lines": {"type": "int", "default": 100},
     "since": {"type": "str", "default": ""},
 }
@@ -78,7 +94,7 @@ ARGUMENTS = {
 def main():
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, lines=last_lines(Engine(), **module.params))
+        module.exit_json(changed=False, **last_lines(Engine(), **module.params))
     except (EngineError, LogsError) as error:
         module.fail_json(msg=str(error))
 

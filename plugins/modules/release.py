@@ -149,6 +149,11 @@ options:
       - "Example: C({web: 4})"
     type: dict
     default: {}
+  fleet_scale:
+    description:
+      - For O(state=started) and O(state=scaled), the numbers that the host which keeps the lease has, as RV(scale) was with O(state=leased). This host has the
+        same from then on, with those of O(scale) over them. Without it those that it has already.
+    type: dict
   watch:
     description:
       - For O(state=watched), the C(seconds) to look, the percentage of requests that may fail as C(failures), and C(seen), the counters from which on
@@ -257,8 +262,13 @@ numbers:
   returned: when O(state=scaled)
   type: dict
   sample: {"web": 4, "worker": 2}
+scale:
+  description: What processes are scaled to on this host, until that is taken back.
+  returned: when O(state=prepared) or O(state=leased)
+  type: dict
+  sample: {"web": 4}
 before:
-  description: What the processes of O(scale) had been scaled to; C(null) where they had not.
+  description: What the processes of O(scale) had been scaled to, by O(fleet_scale) where it is given; C(null) where they had not.
   returned: when O(state=scaled)
   type: dict
   sample: {"web": null}
@@ -341,6 +351,7 @@ ARGUMENTS = {
     "part": {"type": "str", "choices": ["all", "serving", "rest"], "default": "all"},
     "replicas": {"type": "int", "default": 0},
     "scale": {"type": "dict", "default": {}},
+    "fleet_scale": {"type": "dict"},
     "watch": {"type": "dict", "default": {}},
     "wait_timeout": {"type": "float", "default": 300},
     "resume": {"type": "dict", "default": {}},

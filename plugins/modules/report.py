@@ -27,6 +27,12 @@ options:
   started:
     description: When the run began, in seconds since the epoch. Without it the table says how long each container has been up.
     type: float
+  scaled:
+    description:
+      - By application host, the C(scaled) that P(longshore.stack.status#module) returned; the host that keeps the lease is the first. Where hosts differ,
+        the line says so, and what mends it.
+    type: dict
+    default: {}
   notes:
     description: Lines to print below.
     type: list

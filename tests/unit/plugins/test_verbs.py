@@ -88,6 +88,40 @@ def test_the_verb_migrate_asks_the_database_of_the_live_release_too(decides):
         assert f"due: {due}" in output, output
 
 
+def test_hosts_that_were_scaled_to_other_numbers_are_brought_in_line_and_said(decides):
+    (say,) = tasks_of("due", "Say that hosts differ")
+    shown = {"ansible.builtin.debug": {"msg": "due: {{ __app_due }}"}, "run_once": True}
+    for one, two, due in (({"web": 2}, {}, True), ({"web": 2}, {"web": 4}, True), ({"web": 2, "api": 1}, {"api": 1, "web": 2}, False), ({}, {}, False)):
+        _status, output = decides({"__app_prepared": {"one": {"settled": True, "scale": one}, "two": {"settled": True, "scale": two}}}, say, shown)
+        assert f"due: {due}" in output and ("shop was scaled" in output) == due, output
+    there = {"one": {"settled": True, "scale": {"web": 2, "api": 1}}, "two": {"settled": True, "scale": {}}}
+    _status, output = decides({"__app_prepared": there}, say)
+    assert "scaled: one: api 1, web 2; two: as in the inventory. A run gives all of them what one has." in output, output
+
+
+def test_a_host_that_is_cut_off_while_it_is_scaled_is_named_with_what_mends_it(decides):
+    (block,) = tasks_of("scale", "Scale and say")
+    shown = {"ansible.builtin.debug": {"msg": "{{ __app_unscaled }}"}, "run_once": True}
+    shown["vars"] = {"__app_unscaled": block["vars"]["__app_unscaled"], "__app_failures": ""}
+    _status, output = decides({}, {**shown, "vars": {**shown["vars"], "__app_gone": "two "}})
+    assert "Not reached: two, which may have the new number. The next run of scale, deploy or site.yml gives all hosts what one has." in output, output
+    assert "Not reached" not in decides({}, {**shown, "vars": {**shown["vars"], "__app_gone": ""}})[1]
+
+
+def test_the_report_is_given_what_each_application_host_was_scaled_to(decides):
+    (task,) = [task for task in PLAYS["status"][0]["tasks"] if "longshore.stack.report" in task]
+    seen = {"ansible.builtin.debug": {"msg": "{{ scaled | to_json }} {{ notes | to_json }}"}, "run_once": True}
+    seen["vars"] = {**task["vars"], **{name: task["longshore.stack.report"][name] for name in ("scaled", "notes")}}
+    there = {"one": {"scaled": [], "closed": ["shop"]}, "two": {"scaled": ["shop/web: 4"], "closed": []}}
+    _status, output = decides({"__stack_status": there}, seen)
+    assert '{"one": [], "two": ["shop/web: 4"]} ["under maintenance: shop"]' in output.replace("\\", ""), output
+
+
+def test_scale_and_deploy_know_the_numbers_of_the_host_that_keeps_the_lease():
+    stages = [*tasks_of("deploy", "Start the new release"), *tasks_of("scale", "Run as many", "Go back to the number")]
+    assert ["__app_leased.scale" in task["longshore.stack.release"]["fleet_scale"] for task in stages] == [True] * 3
+
+
 def test_the_lease_has_room_for_the_longest_stop_of_what_is_there(decides):
     shown = {"ansible.builtin.debug": {"msg": "longest: {{ __app_longest_stop }}"}, "run_once": True}
     variables = {"__app_spec": {"processes": [{"name": "web", "stop_grace": 40}, {"name": "worker"}]}, "__app_deploy": {"drain": 10}}
@@ -245,6 +279,16 @@ def test_a_hook_runs_in_a_process_that_an_earlier_release_has(decides):
 
 def test_a_hook_keeps_the_process_that_it_names(decides):
     hook_on(decides, {"one": "worker", "two": "worker"}, {"process": "worker"})
+
+
+def test_logs_know_the_processes_of_the_inventory_also_those_of_other_hosts(decides):
+    task = next(task for task in PLAYS["logs"][0]["tasks"] if "longshore.stack.logs" in task)
+    seen = {"ansible.builtin.debug": {"msg": "known: {{ known | to_json }}"}, "vars": {**task["vars"], "known": task["longshore.stack.logs"]["known"]}}
+    shop = {"name": "shop", "processes": [{"name": "beat", "singleton": True}, {"name": "web"}]}
+    apps = [shop, {"name": "docs", "processes": [{"name": "site"}]}, {"name": "x"}]
+    for app_name, known in (("", ["beat", "web", "site"]), ("shop", ["beat", "web"]), ("gone", [])):
+        _status, output = decides({}, seen, stack_apps=apps, arguments=("-e", f"app_name={app_name}"))
+        assert output.replace("\\", "").count(f"known: {json.dumps(known)}") == 2, output
 
 
 def test_a_command_in_the_live_release_has_a_process_of_its_host(decides):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.action import compose_project, image, migration, release, report, secret
+from ansible_collections.longshore.stack.plugins.action import compose_project, image, logs, migration, release, report, secret
 
 STACK = {
     "inventory_hostname": "box",
@@ -197,7 +197,7 @@ def test_a_failure_of_the_host_is_handed_on(act):
 def test_the_report_has_title_table_and_notes(act):
     entry = {"service": "postgres", "process": "", "release": "", "image": "postgres:17", "state": "running", "health": "healthy"}
     entry |= {"age": 9e9, "up": 61.0, "restarts": 0, "address": "172.20.0.7"}
-    assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]}) == {"changed": False}
+    assert act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"], "scaled": {"box": ["shop/web: 4"]}}) == {"changed": False}
     assert act.shown == [
         "",
         "s",
@@ -205,6 +205,7 @@ def test_the_report_has_title_table_and_notes(act):
         "host  service   version      health   changed       address",
         "box   postgres  postgres:17  healthy  up 1 min 1 s  postgres:5432",
         "look here",
+        "scaled by hand: shop/web: 4",
         "",
     ]
 
@@ -216,6 +217,18 @@ def test_the_report_says_how_to_reach_consoles_as_the_user_of_the_run(act, monke
     act(report, {"stack": "s", "hosts": {"box": [entry]}, "notes": ["look here"]})
     line = "consoles on box: http://127.0.0.1:15672 (rabbitmq), after: ssh -N -L 15672:172.20.0.5:15672 deploy@box"
     assert act.shown[-3:] == [line, "look here", ""]
+
+
+def test_a_host_that_has_no_such_container_says_so_and_one_whose_containers_said_nothing_does_not(act):
+    asked = {"stack": "s", "apps": ["shop"], "process": "beat"}
+    act(logs, asked, [{"changed": False, "sources": [], "lines": []}])
+    assert act.shown == ["[box] no container of shop/beat is on this host"]
+    act(logs, asked, [{"changed": False, "sources": ["shop/beat-1"], "lines": []}])
+    assert act.shown == []
+    act(logs, asked, [{"failed": True, "msg": "no engine"}])
+    assert act.shown == []
+    act(logs, asked, [{"changed": False, "sources": ["shop/beat-1"], "lines": [["2026-11-24T10:00:00.123456789Z", "shop/beat-1", "tick"]]}])
+    assert act.shown == ["2026-11-24T10:00:00.123Z [box] shop/beat-1: tick"]
 
 
 def test_the_report_of_a_run_says_how_long_it_took(act, monkeypatch):

@@ -745,6 +745,14 @@ def test_prepared_writes_everything_starts_nothing_and_says_what_a_start_would_d
     assert (outcome.planned, outcome.changed) == ({"web": "unchanged", "cache": "unchanged"}, False)
 
 
+@pytest.mark.parametrize("definition", [{"services": {}}, {"services": {"migrate": {"image": "tool:1", "profiles": ["tools"]}}}], ids=["nothing", "a tool"])
+def test_a_release_may_have_nothing_to_run_on_a_host(shop, definition):
+    empty = {"state": "prepared", "may_be_empty": True, "definition": definition, "files": {}, "reload": ()}
+    outcome = shop.run(**empty)
+    assert (outcome.planned, outcome.containers, yaml.safe_load((shop.path / "compose.yaml").read_text())["name"]) == ({}, [], "s-shop")
+    assert not shop.run(**empty).changed
+
+
 @pytest.mark.parametrize("changes", [{}, {"definition": {}, "files": {}, "secrets": (), "reload": ()}], ids=["with definition", "without"])
 def test_stopped_keeps_files_and_containers_and_present_starts_them_again(shop, changes):
     shop.run()

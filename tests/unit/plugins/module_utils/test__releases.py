@@ -119,6 +119,15 @@ def test_a_release_that_went_live_is_settled(shop):
     assert shop.run("new").is_settled(shop.run("new").observe())
 
 
+def test_a_release_without_containers_on_this_host_is_settled_when_it_is_live_and_alone(shop):
+    shop.backends = {}
+    shop.lives("new")
+    run = shop.run("new")
+    assert run.is_settled(run.observe(), empty=True) and not run.is_settled(run.observe())
+    shop.put("dead", "beat")
+    assert not run.is_settled(run.observe(), empty=True)
+
+
 def spoil_mark(shop):
     os.unlink(shop.path / "live")
 

@@ -38,12 +38,12 @@ class Site:
         self.docker, self.haproxy, self.root = docker, haproxy, root
         self.path = root / "opt/apps/shop"
         self.variables = {"stack_name": "s", "stack_root": f"{root}/opt", "stack_secrets_root": f"{root}/secrets", "stack_data_root": f"{root}/data"}
-        self.lease = {}
+        self.lease, self.hosts = {}, ["box"]
         (root / "data/switch/state").mkdir(parents=True)
 
     def view(self, app):
         variables = {**self.variables, "stack_apps": [app]}
-        return View("box", {"postgres": ["box"], "app": ["box"]}, lambda _host, name, default=None: variables.get(name, default))
+        return View("box", {"postgres": ["box"], "app": self.hosts}, lambda _host, name, default=None: variables.get(name, default))
 
     def release(self, secrets=None, **changes):
         """What the inventory wants with these changes; the image is on the host."""
@@ -59,7 +59,7 @@ class Site:
     def call(self, state, made=None, check=False, **more):
         given = {"state": state, "app": "shop", "path": str(self.path), "lease": self.lease, "lease_seconds": 60, "wait_timeout": 300}
         defaults = {name: {} for name in ("run", "record", "scale", "resume", "spec")}
-        defaults |= {"replicas": 0, "part": "all", "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
+        defaults |= {"fleet_scale": None, "replicas": 0, "part": "all", "watch": {"seconds": 10, "failures": 5}, "release": "", "secrets": []}
         params = {**given, **defaults, **(made or {}), **more}
         return Call(json.loads(json.dumps(params)), check, self.docker.engine, self.docker.clock, self.docker.sleep).run()
 
@@ -326,6 +326,59 @@ def test_a_singleton_of_a_host_that_is_not_the_first_any_more_stops(site):
     elsewhere["spec"]["definition"]["services"].pop("beat")
     site.deploy(elsewhere, until="taken_over")
     assert site.running() == [(old["spec"]["release"], "web"), (elsewhere["spec"]["release"], "web")]
+
+
+BEAT = [APP["processes"][1]]
+MIGRATIONS = pytest.mark.parametrize("migration", [{}, {"migration": {"tool": "alembic", "command": ["alembic"]}}], ids=["without a migration", "with one"])
+
+
+@MIGRATIONS
+def test_an_application_of_singletons_alone_is_live_on_the_other_hosts_without_a_container(site, migration):
+    site.hosts = ["first", "box"]
+    old, new = (site.release(version=version, processes=BEAT, **migration) for version in "12")
+    for release in (old, new):
+        answers = site.deploy(release)
+        assert (answers["prepared"]["settled"], answers["live"]["live"], site.docker.containers) == (False, release["spec"]["release"], {})
+        for check in (False, True):
+            again = site.call("prepared", release, check=check)
+            assert (again["settled"], again["changed"], again["planned"], again["containers"]) == (True, False, {}, [])
+    back = site.again(site.call("recalled")["record"], processes=BEAT, **migration)
+    site.deploy(back, until="live")
+    assert site.call("taken_back", back)["live"] == new["spec"]["release"]
+    site.deploy(back)
+    assert site.call("prepared", back)["settled"]
+    assert site.docker.said("up") == []
+
+
+@MIGRATIONS
+def test_the_singletons_of_an_application_that_has_nothing_else_go_from_a_host_that_is_not_the_first_any_more(site, migration):
+    release = site.release(processes=BEAT, **migration)
+    site.deploy(release)
+    assert site.running() == [(release["spec"]["release"], "beat")]
+    site.hosts = ["first", "box"]
+    elsewhere = site.release(processes=BEAT, **migration)
+    assert site.call("prepared", elsewhere)["settled"] is False
+    site.deploy(elsewhere, until="handed_over")
+    assert site.docker.containers == {}, "before it starts on the other host"
+    site.deploy(elsewhere)
+    assert site.call("prepared", elsewhere)["settled"]
+
+
+def test_where_no_singleton_has_its_place_a_hand_over_starts_nothing(site):
+    site.hosts = ["first", "box"]
+    release = site.release()
+    site.deploy(release, until="started")
+    assert site.call("taken_over", release)["containers"] == [] and site.running() == []
+
+
+def test_singletons_alone_cannot_be_scaled_on_the_other_hosts_neither(site):
+    site.hosts = ["first", "box"]
+    scale = live_shop(site, processes=BEAT)
+    with pytest.raises(ValueError, match="beat must not run twice"):
+        scale(beat=2)
+    with pytest.raises(ValueError, match="has no process 'bat'; it has beat"):
+        scale(bat=2)
+    assert not scale(beat=None)[-1]["changed"] and site.docker.containers == {}
 
 
 def test_a_release_that_is_live_on_another_host_leaves_no_host_without_a_scheduler(site):
@@ -1023,6 +1076,57 @@ def test_only_the_live_release_is_scaled(site):
         site.call("scaled", site.release(version="2"), scale={"web": 2})
     site.docker.now += LONG
     assert scale(web=1)[-1]["numbers"] == {"web": 1, "beat": 1}
+
+
+def test_a_deploy_brings_a_host_to_the_numbers_of_the_one_that_keeps_the_lease(site):
+    release = site.release()
+    scale = live_shop(site)
+    scale(web=3)
+    assert site.call("prepared", release)["scale"] == {"web": 3}
+    site.haproxy.busy = dict.fromkeys(webs(site), 2)
+    site.docker.now += LONG
+    site.take_lease("next")
+    first = site.call("started", release, fleet_scale={"web": 2})
+    assert first["progress"].startswith("draining: 2 requests in flight") and len(webs(site)) == 3
+    site.haproxy.busy = {}
+    assert site.call("started", release, fleet_scale={"web": 2}, resume=first["resume"])["changed"]
+    site.deploy(release)
+    assert len(webs(site)) == 2 and webs(site) == site.haproxy.serving("shop-web")
+    again = site.call("prepared", release)
+    assert (again["settled"], again["scale"]) == (True, {"web": 2})
+
+
+def test_what_a_call_of_a_dead_run_writes_while_the_next_one_waits_for_its_turn_does_not_hold(site, monkeypatch):
+    release = site.release()
+    live_shop(site)
+    site.docker.now += LONG
+    site.take_lease("next")
+    guard = Call._guard
+    monkeypatch.setattr(Call, "_guard", lambda self: (guard(self), (site.path / "scale.json").write_text('{"web": 4}')))
+    site.call("started", release, fleet_scale={})
+    assert json.loads((site.path / "scale.json").read_text()) == {}
+
+
+def test_the_lease_comes_with_the_numbers_that_hold_once_it_is_there(site):
+    scale = live_shop(site)
+    scale(web=2)
+    site.docker.now += LONG
+    assert site.call("leased", run={"id": "next", "owner": "ann"})["scale"] == {"web": 2}
+
+
+def test_scaling_brings_every_host_in_line_also_one_that_has_the_number_already(site):
+    processes = [*APP["processes"], {"name": "worker"}]
+    scale = live_shop(site, processes=processes)
+    scale(web=2, worker=3)
+    made = site.again(site.call("recalled", release="live")["record"], processes=processes)
+    site.docker.now += LONG
+    site.take_lease("next")
+    answer = site.slices("scaled", made, scale={"web": 2}, fleet_scale={"worker": 1})[-1]
+    assert (answer["numbers"], answer["before"]) == ({"web": 2, "beat": 1, "worker": 1}, {"web": None})
+    assert json.loads((site.path / "scale.json").read_text()) == {"web": 2, "worker": 1}
+    # As where another host could not follow: back to what the host that keeps the lease had.
+    site.slices("scaled", made, scale=answer["before"], fleet_scale={"worker": 1})
+    assert json.loads((site.path / "scale.json").read_text()) == {"worker": 1} and len(webs(site)) == 1
 
 
 def test_a_run_that_died_while_it_scaled_down_leaves_nothing_that_the_next_deploy_stops_undrained(site):

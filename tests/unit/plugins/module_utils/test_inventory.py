@@ -165,6 +165,14 @@ MEANING = {
         "stack_apps[shop].hooks[0].process",
         "is a singleton, which runs on web alone",
     ),
+    "hook on hosts that have no process at all": (
+        {
+            "hosts": {**TWO_HOSTS, "second": ("app",)},
+            "apps": [app(processes=[{"name": "beat", "singleton": True}], hooks=[{"stage": "switch", "command": ["x"], "hosts": "all"}])],
+        },
+        "stack_apps[shop].hooks[0].process",
+        "is a singleton, which runs on web alone",
+    ),
     "hook without its file": (
         {"apps": [app(hooks=[{"stage": "live", "tasks": "nowhere.yml"}])], "files": Files(lambda path: False, lambda path: False)},
         "stack_apps[shop].hooks[0].tasks",
