@@ -113,15 +113,12 @@ class Releases(Members):
         self._do("stop", others)
 
     def surplus(self, numbers: Mapping[str, int]) -> list[Member]:
-        """Containers of the live release beyond these numbers of its processes: first those that are ill, then the youngest.
-
-        All of a process that has no number: its place is on another host by now.
-        """
+        """Containers of the live release beyond these numbers of its processes: first those that are ill, then the youngest."""
         if self.app.release != self.marked():
             return []
         mine = sorted((m for m in self.observe() if m.release == self.app.release), key=lambda member: (not member.well, member.number))
-        by_process = {process: [member for member in mine if member.process == process] for process in dict.fromkeys([*numbers, *(m.process for m in mine)])}
-        return [member for process, members in by_process.items() for member in members[numbers.get(process, 0) :]]
+        by_process = {process: [member for member in mine if member.process == process] for process in numbers}
+        return [member for process, members in by_process.items() for member in members[numbers[process] :]]
 
     def lead_past(self, leaving: Collection[Member]) -> None:
         """No new requests for these containers of the live release."""

@@ -358,9 +358,10 @@ def test_the_singletons_of_an_application_that_has_nothing_else_go_from_a_host_t
     site.hosts = ["first", "box"]
     elsewhere = site.release(processes=BEAT, **migration)
     assert site.call("prepared", elsewhere)["settled"] is False
-    site.deploy(elsewhere, until="handed_over")
-    assert site.docker.containers == {}, "before it starts on the other host"
+    site.deploy(elsewhere, until="taken_over")
+    assert site.running() == [], "before it starts on the other host"
     site.deploy(elsewhere)
+    assert site.docker.containers == {}
     assert site.call("prepared", elsewhere)["settled"]
 
 
