@@ -109,6 +109,17 @@ def test_a_given_certificate_that_was_renewed_with_its_key_is_served_without_a_n
     assert converge().rc == 0
 
 
+def test_what_a_new_container_would_refuse_leaves_the_one_that_runs(edge, converge, name, role, service):
+    if role == "traefik":
+        pytest.skip("traefik knows no lines of a user's, and looks at nothing beforehand")
+    before = service(role).inspect("{{.Id}} {{.State.StartedAt}}")
+    run = converge(**{f"{role}_memory": "300M", f"{role}_config": "no_such_option on;"})
+    assert run.rc != 0 and f"{role} would refuse its new configuration" in run.output and "no_such_option" in run.output, run.output
+    assert service(role).inspect("{{.Id}} {{.State.StartedAt}}") == before
+    assert edge.ask("/hello").text == "web /hello"
+    assert converge().changed(name) == 0
+
+
 def test_a_proxy_that_dies_is_back_within_seconds(host, edge, role, service, figure):
     before = service(role).inspect("{{.State.StartedAt}}")
     begin = time.monotonic()
