@@ -123,6 +123,10 @@ class Fleet(Stack):
         assert len(set(found.values())) == 1, found
         return found["app1"]
 
+    def goes_back(self) -> bool:
+        """Whether there is a release before the live one, on every host."""
+        return all(host.sh(f"readlink {APP}/previous || true") for host in self.apps.values())
+
     def kept(self, name: str) -> set[str]:
         """The releases of which a host has a directory, an image, secrets, or containers."""
         looks = (

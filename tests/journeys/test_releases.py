@@ -209,6 +209,8 @@ def test_a_run_that_ends_half_way_fails_no_request_and_the_next_one_settles_the_
     fleet.settled()
     if end.verb == "deploy":
         fleet.renew()
+    elif not fleet.goes_back():
+        good_deploy(fleet, "a release from which to go back")
     first_tick, known = fleet.last_tick(), {name: fleet.kept(name) for name in fleet.apps}
     step = {"deploy": fleet.deploy, "rollback": fleet.rollback}[end.verb]
     choice, pause = random.Random(f"{SEED} {end}"), Pause(end.stage)
