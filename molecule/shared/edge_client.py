@@ -80,10 +80,19 @@ class Edge:
                 connection.sendall(request)
             return list(read_all(connection))
 
-    def ask(self, path: str, host: str = APP, method: str = "GET", headers: dict[str, str] | None = None, body: bytes = b"", secure: bool = True) -> Answer:
+    def ask(
+        self,
+        path: str,
+        host: str = APP,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        secure: bool = True,
+        timeout: float = 30,
+    ) -> Answer:
         given = {"Host": host, "Connection": "close", **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{key}: {value}\r\n" for key, value in given.items()) + "\r\n"
-        return next(iter(self.raw(head.encode() + body, host.partition(":")[0], secure)), Answer(0))
+        return next(iter(self.raw(head.encode() + body, host.partition(":")[0], secure, timeout)), Answer(0))
 
     def curl(self, path: str, *options: str) -> str:
         words = ["curl", "-sS", "-m", "30", "--cacert", self.authority, "--connect-to", f"::{self.address}:{self.https_port}", *options]
