@@ -47,8 +47,7 @@ class Edge:
     """address: of the proxy. authority: PEM file. change: gives the proxy another configuration, with 0 the first one.
     maintenance: puts a page up (or, without, down).
 
-    loses: fresh HTTP/1.1 connections that each change may cost where a proxy cannot do better (see docs/edge.md). proxy: which it is.
-    patience: seconds until a page of maintenance comes and goes; with 0, at once. source: the client's address, where it has several.
+    proxy: which it is. patience: seconds until a page of maintenance comes and goes; with 0, at once. source: the client's address, where it has several.
     """
 
     address: str
@@ -57,7 +56,6 @@ class Edge:
     authority: str
     change: Callable[[int], None]
     maintenance: Callable[[str], None]
-    loses: float = 0
     proxy: str = "caddy"
     patience: float = 0
     source: str = ""

@@ -12,13 +12,14 @@ from edge_client import Edge
 REDIRECT = "s#app.shop.test/new[0-9]*#app.shop.test/new{number}#"
 
 
-def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str = REDIRECT, **loses: float) -> Iterator[Edge]:
-    """authority: file of this machine. config: the proxy's file on the host. edit: what makes a change of it. reload: in its container."""
+def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str = REDIRECT, around: str = "") -> Iterator[Edge]:
+    """authority: file of this machine. config: the proxy's file on the host. edit: what makes a change of it. reload: in its container.
+    around: a command of the host that runs another one."""
     page = f"/var/lib/molecule/{role}/maintenance/shop.html"
 
     def change(number: int) -> None:
         host.check_output("sed -i %s %s", edit.format(number=number or ""), f"/opt/molecule/{role}/config/{config}")
-        host.check_output("docker exec %s sh -c %s", f"molecule-{role}-{role}-1", reload)
+        host.check_output(f"{around} docker exec %s sh -c %s", f"molecule-{role}-{role}-1", reload)
 
     def maintenance(text: str) -> None:
         if text:
@@ -28,5 +29,5 @@ def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str
 
     # The address that leads out, not one of the engine's own networks.
     address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
-    yield Edge(address, 80, 443, authority, change, maintenance, proxy=role, **loses)
+    yield Edge(address, 80, 443, authority, change, maintenance, proxy=role)
     change(0)

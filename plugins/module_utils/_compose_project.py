@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._compose import (
 from ansible_collections.longshore.stack.plugins.module_utils._compose_containers import Container, image_ids, observe, plan
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError, Result, exec_within
 from ansible_collections.longshore.stack.plugins.module_utils._files import Folder, current_generation, ensure_directory
+from ansible_collections.longshore.stack.plugins.module_utils._listeners import HandOver
 from ansible_collections.longshore.stack.plugins.module_utils._masking import fragments
 from ansible_collections.longshore.stack.plugins.module_utils._names import COMPOSE_FILE, LABEL_SERVICE, LABEL_STACK, STATE_FILE
 
@@ -438,8 +439,10 @@ class Project:
             if not self._outdated(state, service):
                 continue
             if self.outcome.actions.get(service) not in ("created", "recreated", "started"):
+                handing = self._hand_over(service, entry.get("ports", ()))
                 try:
-                    result = self._exec("reload", service, entry["command"])
+                    with handing.during():
+                        result = self._exec("reload", service, entry["command"])
                 except ProjectError:
                     # Nobody knows which files it has taken, so the next run tells it again.
                     applied.pop(service, None)
@@ -447,11 +450,18 @@ class Project:
                     raise
                 if not result.ok:
                     self._put_back(state, service)
+                    if handing.done:  # it had begun, and the old sockets listen no more: with the old files it makes new ones
+                        self._exec("reload", service, entry["command"])
                     raise ProjectError(f"{service} refused its new configuration and keeps the old one: {result.reason()}")
                 self.outcome.reloaded.append(service)
             applied[service] = self.spec.reload_hash(service)
             state["previous"].pop(service, None)
             self._save(state)
+
+    def _hand_over(self, service: str, ports: Collection[int]) -> HandOver:
+        names = [container["name"] for container in self.outcome.containers if container["service"] == service] if ports else []
+        there = self.engine.inspect("container", names)
+        return HandOver(there[0]["State"]["Pid"] if there else 0, ports)
 
     def _exec(self, what: str, service: str, command: list[str]) -> Result:
         """Run it in the container, without Compose, which would read the whole project first."""

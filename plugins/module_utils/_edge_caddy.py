@@ -13,7 +13,7 @@ from ansible_collections.longshore.stack.plugins.module_utils._routes import CHA
 QUIET = ("header -Server",)
 # Where lego puts what it has.
 LIVE = "/srv/certificates"
-# A reload gives connections to the new configuration for so long before the old one closes those that are left. See `bind` in roles/caddy.
+# A reload gives connections to the new configuration for so long before the old one closes those that are left. See roles/caddy/vars.
 HANDOVER = "2s"
 
 

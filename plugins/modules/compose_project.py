@@ -145,6 +145,16 @@ options:
         type: list
         elements: str
         default: []
+      ports:
+        description:
+          - TCP ports of the container at which its first process listens with other sockets after O(reload[].command), while those of before go on for a
+            second at least. The old ones stop listening as soon as the new ones are there, so that what they accept last is not lost when they go.
+          - This needs root and Linux 5.6; O(definition) sets C(net.ipv4.tcp_migrate_req), of Linux 5.14, so that nobody who waits is turned away. Without
+            them the command does what it does by itself.
+          - "Example: V([80, 443])"
+        type: list
+        elements: int
+        default: []
   provision:
     description:
       - Idempotent scripts that run in the healthy container each time, for what lives inside a service - users, databases, buckets.
@@ -282,6 +292,7 @@ LISTS = {
         "files": {"type": "list", "elements": "str", "required": True},
         "command": {"type": "list", "elements": "str", "required": True},
         "check": {"type": "list", "elements": "str", "default": []},
+        "ports": {"type": "list", "elements": "int", "default": []},
     },
     "provision": {"service": {"type": "str", "required": True}, "command": {"type": "list", "elements": "str", "required": True}},
 }

@@ -14,6 +14,7 @@ from edge_upstream import serve, write_site
 from native import TRUSTED, Program, answers, believes_trusted_proxies, certificate_of, edge_of, own_network, page_at, program, role_variable, speaks
 
 from ansible_collections.longshore.stack.plugins.module_utils._edge_caddy import caddyfile
+from ansible_collections.longshore.stack.plugins.module_utils._listeners import HandOver
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +35,14 @@ def edge(tmp_path_factory):
     def change(number: int) -> None:
         write(number)
         command = role_variable("caddy", "__caddy_reload").replace("/etc/caddy/Caddyfile", str(config)).replace("exec caddy", f"exec {caddy}")
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+        with HandOver(running.process.pid, (80, 443)).during():
+            done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **environment}, check=False)
         assert done.returncode == 0, done.stderr
 
     write()
     root = folder / "data/caddy/pki/authorities/local/root.crt"
     run = [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
-    made = Edge("127.0.0.1", 80, 443, str(root), change, page_at(page), loses=1)
+    made = Edge("127.0.0.1", 80, 443, str(root), change, page_at(page))
     running = Program(run, folder, lambda: root.exists() and speaks(made), environment)
     yield made
     running.stop()

@@ -176,6 +176,8 @@ class FakeDocker:
         return {**{f"com.docker.compose.{name}": value for name, value in compose.items()}, **container["labels"]}
 
     def _inspect(self, kind, names):
+        ids = {container["Name"].lstrip("/"): number for number, container in self.containers.items()}
+        names = [name if kind != "container" or name in self.containers else ids.get(name, name) for name in names]
         known = {
             "container": {name: self._shown(container) for name, container in self.containers.items()},
             "image": {ref: {"Id": image} for ref, image in self.images.items()},
@@ -199,7 +201,7 @@ class FakeDocker:
             "RestartCount": restarts,
             "Created": container.get("created", "2026-01-01T00:00:00Z"),
             "Config": {"Labels": self._labels(container), "Image": container["ref"], **container.get("stop", {})},
-            "State": {"Status": state, "ExitCode": 1 if state != "running" else 0, **self._moments(container), **checked},
+            "State": {"Status": state, "Pid": 4711, "ExitCode": 1 if state != "running" else 0, **self._moments(container), **checked},
             "HostConfig": {"RestartPolicy": {"Name": container["policy"]}},
             "NetworkSettings": {"Networks": container["networks"]},
         }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from ansible_collections.longshore.stack.plugins.module_utils import _files
+from ansible_collections.longshore.stack.plugins.module_utils import _compose_project, _files
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
 from ansible_collections.longshore.stack.plugins.module_utils._names import STATE_FILE
@@ -147,6 +148,45 @@ def test_a_refused_reload_is_an_error_in_the_services_words_and_is_tried_again(s
         shop.run(files=shop.files(live=b"b"))
     shop.docker.execute = lambda service, command: (0, "", "")
     assert shop.run(files=shop.files(live=b"b")).reloaded == ["web"]
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """The sockets that were to be handed over: process and ports of each; and whether they were."""
+
+    class Handed(list):
+        done = True
+
+    found = Handed()
+
+    class HandOver:
+        def __init__(self, pid, ports):
+            found.append((pid, ports))
+            self.done = found.done
+
+        @contextlib.contextmanager
+        def during(self):
+            yield self
+
+    monkeypatch.setattr(_compose_project, "HandOver", HandOver)
+    return found
+
+
+def test_the_ports_of_a_reload_are_those_of_the_containers_first_process(shop, handed):
+    reload = ({**shop.spec.reload[0], "ports": [80, 443]},)
+    shop.run(reload=reload)
+    assert shop.run(files=shop.files(live=b"b"), reload=reload).reloaded == ["web"]
+    assert handed == [(4711, [80, 443])]
+
+
+@pytest.mark.parametrize(("done", "times"), [(True, 2), (False, 1)])
+def test_what_refuses_after_its_sockets_were_stopped_takes_the_old_files_with_new_ones(shop, handed, live, done, times):
+    shop.run()
+    read, handed.done = [], done
+    shop.docker.execute = lambda service, command: (read.append(live()), (1, "", "unknown directive"))[1]
+    with pytest.raises(ProjectError, match="unknown directive"):
+        shop.run(files=shop.files(live=b"bad"))
+    assert read == [b"bad", b"a"][:times]
 
 
 def refused(service, command):
