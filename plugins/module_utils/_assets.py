@@ -37,13 +37,22 @@ class Static:
 class Assets:
     """root: the directory that has one for each release. run: does the command of a Static, with a directory of the host at its path.
 
+    number: that of the files of another release at a path in its containers, None where it has none there.
     labels: of containers that files are copied from, so that one is found whose run was killed.
     """
 
     def __init__(
-        self, engine: Engine, root: str, image: str, uid: int, gid: int, run: Callable[[Static, str], None], labels: Mapping[str, str] | None = None
+        self,
+        engine: Engine,
+        root: str,
+        image: str,
+        uid: int,
+        gid: int,
+        run: Callable[[Static, str], None],
+        number: Callable[[str, str], int | None],
+        labels: Mapping[str, str] | None = None,
     ):
-        self.engine, self.root, self.image, self.uid, self.gid, self.run = engine, root, image, uid, gid, run
+        self.engine, self.root, self.image, self.uid, self.gid, self.run, self.number = engine, root, image, uid, gid, run, number
         self.labels = [word for name, value in (labels or {}).items() for word in ("--label", f"{name}={value}")]
 
     def ensure(self, release: str, statics: Sequence[Static], older: Sequence[str], live: str = "") -> list[str]:
@@ -57,18 +66,20 @@ class Assets:
             if not os.path.isdir(folder):
                 self._collect(release, static)
                 done.append(f"collect {static.path} of {release}")
-            added = sum(self._add(self.folder(other, static.number), folder) for other in older[: static.keep])
+            added = sum(self._add(self._of(other, static), folder) for other in older[: static.keep])
             done += [f"add {added} older files to {static.path} of {release}"] if added else []
-            beside = self.folder(live, static.number)
-            if live not in ("", release) and os.path.isdir(beside):
+            beside = self._of(live, static) if live not in ("", release) else ""
+            if os.path.isdir(beside):
                 self._add(folder, beside)
         return done
 
     def folder(self, release: str, number: int) -> str:
         return os.path.join(self.root, release, str(number))
 
-    def forget(self, release: str) -> None:
-        shutil.rmtree(os.path.join(self.root, release), ignore_errors=True)
+    def _of(self, other: str, static: Static) -> str:
+        """Where another release has its files of the same path, '' for nowhere."""
+        number = self.number(other, static.path)
+        return "" if number is None else self.folder(other, number)
 
     def _collect(self, release: str, static: Static) -> None:
         """Whole or not at all: the directory has its name when all is in it."""
@@ -122,6 +133,22 @@ class Assets:
                 os.link(os.path.join(source, name), path)
                 added += 1
         return added
+
+
+def withdraw(root: str, release: str, live: str) -> None:
+    """Takes away from the live release's directories the files that `ensure` has added there of another one."""
+    own = os.path.join(root, release)
+    for entry in os.listdir(own) if os.path.isdir(own) and os.path.isdir(os.path.join(root, live)) else []:
+        number, dot, kind = entry.partition(".")
+        if (dot, kind) != (".", "json"):
+            continue
+        with open(os.path.join(own, entry), encoding="utf-8") as file:
+            names = json.load(file)
+        for folder in (found.path for found in os.scandir(os.path.join(root, live)) if found.is_dir()):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    if os.path.samefile(os.path.join(folder, name), os.path.join(own, number, name)):
+                        os.unlink(os.path.join(folder, name))
 
 
 def statics_of(entries: Sequence[Mapping[str, Any]]) -> list[Static]:

@@ -89,9 +89,7 @@ class Leases:
 
     def guard(self, run: str, number: int, stage: str, renew: float = 0) -> None:
         """Refuse a call of a run whose lease has moved on. renew: seconds from now on, given on the host that keeps the lease."""
-        seen = int(self._read(FENCE).get("number", 0))
-        if number < seen:
-            raise LeaseError(f"this run ({run}) has lost its lease of {self.app}: a later run has begun. It changes nothing more")
+        seen = self.refuse_later(run, number)
         if renew:
             known = self.unreturned()
             if not known or (known.run, known.number) != (run, number):
@@ -100,6 +98,13 @@ class Leases:
             self._write(LEASE, asdict(changed(known, stage=stage, expires=max(known.expires, self.clock() + renew))))
         if number > seen:
             self._write(FENCE, {"number": number, "run": run})
+
+    def refuse_later(self, run: str, number: int) -> int:
+        """Refuse a call of a run after which a later one has been here; writes nothing. The number of the last one that was here."""
+        seen = int(self._read(FENCE).get("number", 0))
+        if number < seen:
+            raise LeaseError(f"this run ({run}) has lost its lease of {self.app}: a later run has begun. It changes nothing more")
+        return seen
 
     def end(self, run: str = "") -> Holder | None:
         """Give the lease back; without a run, take it from whoever has it. Who had it."""

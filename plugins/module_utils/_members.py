@@ -44,7 +44,10 @@ def record_of(folder: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class App:
-    """What a stage must know of the application. backends: by web process, its name at the switch and its port. run: the one that has the lease."""
+    """What a stage must know of the application. backends: by web process, its name at the switch and its port. run: the one that has the lease.
+
+    alone_elsewhere: the release has its place for what must not run twice on another host, where it may run already.
+    """
 
     stack: str
     name: str
@@ -60,6 +63,7 @@ class App:
     static_path: str = ""
     root: str = ""
     run: str = ""
+    alone_elsewhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Releases(Members):
             led = False
         if led:
             self.part([member for member in self.observe() if self._leftover(member)])
-        if live not in ("", self.app.release):
+        if live not in ("", self.app.release) and not self.app.alone_elsewhere:
             with contextlib.suppress(SwitchError, EngineError, ReleaseError):
                 self._start_singletons(live)
 
@@ -220,7 +220,10 @@ class Releases(Members):
         return self.part([member for member in others if member not in warm])
 
     def take_back(self) -> None:
-        """The release goes, and the one that was live is whole again. Where there was none, nothing stays."""
+        """The release goes, and the one that was live is whole again. Where there was none, nothing stays.
+
+        Where the release has its place for what must not run twice on another host, that of the live one is started when it has stopped there.
+        """
         live = self.marked()
         if live == self.app.release:
             # The live release itself could not be brought to what was wanted; nothing else could serve in its place.
@@ -233,12 +236,13 @@ class Releases(Members):
             # Whatever the switch does or does not, there is one scheduler, and it is the live release's.
             mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
             self._do("stop", [member for member in mine if member.running])
-            with contextlib.suppress(SwitchError, ReleaseError):
-                self._start_singletons(live)
+            if not self.app.alone_elsewhere:
+                with contextlib.suppress(SwitchError, ReleaseError):
+                    self._start_singletons(live)
             raise
-        if live:
+        if live and not self.app.alone_elsewhere:
             self._start_singletons(live)
-        self._drop([name for name in self._never_live() if name != self.app.release])
+        self._drop([name for name in self.never_live() if name != self.app.release])
 
     def stand_by(self, alone_here: bool = True) -> None:
         """The release is live elsewhere already, and is not taken back; here it is not, and until the next run goes on whatever is well serves.
@@ -260,7 +264,7 @@ class Releases(Members):
         """Releases beyond the number to keep go, and those that never were live. Never what is live or was before it."""
         protected = {self.app.release, self.marked(), self.marked(PREVIOUS), *(member.release for member in self.observe())} - {""}
         gone = [name for name in self.others() if name not in protected][max(0, self.app.keep - len(protected)) :]
-        return self._drop([*gone, *(name for name in self._never_live() if name not in protected)])
+        return self._drop([*gone, *(name for name in self.never_live() if name not in protected)])
 
     def undo(self) -> None:
         """What a release that could not be prepared has left goes as well as it can."""
@@ -285,7 +289,7 @@ class Releases(Members):
         found = [mark for mark in (self.marked(), self.marked(PREVIOUS)) if mark in last]
         return [name for name in dict.fromkeys([*found, *sorted(last, key=last.__getitem__, reverse=True)]) if name != self.app.release]
 
-    def _never_live(self) -> list[str]:
+    def never_live(self) -> list[str]:
         return sorted(name for name, moment in self._last_live().items() if moment is None and name not in (self.marked(), self.marked(PREVIOUS)))
 
     def _last_live(self) -> dict[str, float | None]:

@@ -29,7 +29,8 @@ class Row:
     def _next(self, resume: Mapping[str, Any]) -> Call:
         run = self.params["run"]
         if run and "prepared" in self.done:
-            run = {**run, "live": self.done["prepared"]["live"]}
+            # A rollback has asked before, when it found out to what it goes back.
+            run = {"live": self.done["prepared"]["live"], **run}
         return Call({**self.params, "state": self.left.pop(0), "resume": resume, "record": self._record(), "run": run}, *self.given)
 
     def _record(self) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def of_all(root: str) -> list[str]:
     return [f"{os.path.basename(path)}/{process}: {number}" for path in paths for process, number in read(path).items()]
 
 
-def notes(hosts: Mapping[str, Sequence[str]]) -> list[str]:
-    """What the report says of it, a line for each process. hosts: by application host, what of_all found there; the first one keeps the lease.
+def notes(hosts: Mapping[str, Sequence[str]], keeper: str) -> list[str]:
+    """What the report says of it, a line for each process. hosts: by application host, what of_all found there. keeper: the one that keeps the lease.
 
     They differ where a run that scaled died. Then each host is named, and what mends it.
     """
@@ -50,13 +50,12 @@ def notes(hosts: Mapping[str, Sequence[str]]) -> list[str]:
     lines = []
     for name in sorted({name for numbers in found.values() for name in numbers}):
         numbers = {host: mine.get(name, "inventory") for host, mine in found.items()}
-        keeper, number = next(iter(numbers.items()))
         if len(set(numbers.values())) == 1:
-            lines.append(f"scaled by hand: {name}: {number}")
+            lines.append(f"scaled by hand: {name}: {next(iter(numbers.values()))}")
             continue
         each = ", ".join(f"{'as in the inventory' if number == 'inventory' else number} on {host}" for host, number in numbers.items())
         app, _slash, process = name.partition("/")
-        mend = f"ansible-playbook -i <inventory> longshore.stack.scale -e app_name={app} -e app_process={process} -e app_replicas={number}"
+        mend = f"ansible-playbook -i <inventory> longshore.stack.scale -e app_name={app} -e app_process={process} -e app_replicas={numbers.get(keeper, 'NUMBER')}"
         lines.append(f"scaled by hand, and the hosts differ: {name}: {each}. The next deploy or site.yml gives all what {keeper} has, and so does: {mend}")
     return lines
 

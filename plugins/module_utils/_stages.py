@@ -7,12 +7,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils import _history, _scale
-from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, Static, statics_of
+from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, Static, statics_of, withdraw
 from ansible_collections.longshore.stack.plugins.module_utils._compose import masked_environment, to_yaml
 from ansible_collections.longshore.stack.plugins.module_utils._compose_project import Outcome, Project, ProjectError, Secret, Spec
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, EngineError
@@ -106,7 +106,7 @@ class Call:
             # The way back must be open on a full disk as well; that the lease ends earlier harms nobody.
             if self.state not in ("taken_back", "stood_by"):
                 raise
-            self.leases.guard(lease["run"], int(lease["number"]), self.state)
+            self.leases.refuse_later(lease["run"], int(lease["number"]))
 
     def _releases(self) -> Releases:
         spec = self.spec
@@ -126,11 +126,12 @@ class Call:
             static_path=spec.get("static_root", ""),
             root=spec.get("root", ""),
             run=self.params.get("lease", {}).get("run", ""),
+            alone_elsewhere=bool(spec.get("alone") and not spec.get("singletons")) and not (self.state == "taken_back" and self.params["part"] == "rest"),
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
 
-    def _project(self, state: str, services: tuple[str, ...] = ()) -> Project:
+    def _project(self, state: str, services: tuple[str, ...] = (), check: bool = False) -> Project:
         spec = self.spec
         # In the order that it came in, so that a release which is started again writes the same compose file.
         record = json.dumps({name: spec[name] for name in KEPT if name in spec}, indent=1) + "\n"
@@ -152,11 +153,11 @@ class Call:
                 may_be_empty=True,
             ),
             self.engine,
-            self.check,
+            self.check or check,
             self.clock,
             self.sleep,
         )
-        project.outcome = self.outcome
+        project.outcome = Outcome() if check else self.outcome
         return project
 
     # -- stages --------------------------------------------------------------------------------------------------------------
@@ -224,15 +225,18 @@ class Call:
 
     def started(self) -> dict[str, Any]:
         part = self.params["part"]
+        services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
         if part != "rest":
             if not self.resume:
                 self._name_image()
                 self.releases.settle()
                 self._fall_in()
                 self.releases.expected(_scale.numbers(self.definition), self.scale)
+                self._refuse_anew(services)
             if pending := self._shrunk():
                 return pending
-        services = [name for name in self.spec["overlapping"] if part == "all" or (name in self.spec["backends"]) == (part == "serving")]
+        elif not self.resume:
+            self._refuse_anew(services)
         if pending := self._up(services):
             return pending
         if part != "rest":
@@ -245,6 +249,7 @@ class Call:
 
     def taken_over(self) -> dict[str, Any]:
         if not self.resume:
+            self._refuse_anew(self.spec["singletons"])
             # A fleet of one host needs no call of its own for it.
             self.releases.hand_over()
         return self._up(self.spec["singletons"]) or {"containers": self.outcome.containers}
@@ -301,6 +306,8 @@ class Call:
         }
         if self.check:
             return {**result, "changed": scale != self.scale}
+        if not self.resume:
+            self._refuse_anew(self.spec["overlapping"])
         try:
             pending = self._shrunk() or self._up(self.spec["overlapping"])
             if pending:
@@ -325,6 +332,7 @@ class Call:
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
+        self._withdraw(self.releases.never_live())
         return {}
 
     def stood_by(self) -> dict[str, Any]:
@@ -448,27 +456,45 @@ class Call:
             Command(place, static.command, STATIC_SECONDS, {}, "", self.clock).run(STATIC_SECONDS + 1, {})
 
         labels = self.releases.one_off_labels()
-        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run, labels)
+
+        def number(release: str, path: str) -> int | None:
+            return next((entry["number"] for entry in self._record(release).get("static", ()) if entry["path"] == path), None)
+
+        assets = Assets(self.engine, self.spec["static_root"], self.spec["image"]["name"], int(uid), int(gid), run, number, labels)
         older = self.releases.others()[: max(static.keep for static in statics)]
+        self._withdraw(name for name in self.releases.never_live() if name != self.spec["release"])
         self.releases.done += assets.ensure(self.spec["release"], statics, older, self.releases.marked())
+
+    def _withdraw(self, gone: Iterable[str]) -> None:
+        """The live release has no static files any more of these, which did not go live."""
+        live, root = self.releases.marked(), self.spec.get("static_root")
+        for name in gone if live and root else ():
+            withdraw(root, name, live)
 
     def _up(self, services: list[str]) -> dict[str, Any]:
         """Nothing when they are healthy, else what the next slice needs. No services are none, and not all, as they would be for Compose."""
         if not services:
             return {}
-        if not self.resume and self.spec["release"] == self.releases.marked():
-            planned = self._project("prepared", tuple(services)).run(0, self.began).planned
-            if anew := [service for service in services if planned.get(service) == "recreated"]:
-                raise ReleaseError(
-                    f"{self.spec['release']} is live, and {', '.join(anew)} would be made anew while it serves: what the stack gives it has changed since. "
-                    "Deploy, which starts a release beside it"
-                )
         outcome = self._project("present", tuple(services)).run(SLICE_SECONDS, self.began)
         self.outcome = outcome
         if not outcome.pending:
             return {}
         pending, outcome.pending = outcome.pending, ""
         return {"pending": True, "progress": pending, "resume": {"settled": True}}
+
+    def _refuse_anew(self, services: Sequence[str]) -> None:
+        """What serves is never made anew in place, nor written to."""
+        live = self.releases.marked()
+        if not services or self.spec["release"] != live:
+            return
+        planned = self._project("prepared", tuple(services), check=True).run(0, self.began).planned
+        if anew := [service for service in services if planned.get(service) == "recreated"]:
+            others = [name for name in (self.releases.marked(PREVIOUS), *self.releases.others()) if name not in ("", live)]
+            beside = f"longshore.stack.rollback -e app_release={others[0]}, say, " if others else "deploy another version "
+            raise ReleaseError(
+                f"{live} is live, and {', '.join(anew)} would be made anew while it serves: what the stack gives it has changed since. A deploy starts a "
+                f"release beside it. Where that is this very one again, with values that it has had before: {beside}first, then deploy"
+            )
 
     def _probe(self) -> None:
         """Each web container asked directly, as the switch will ask it: a health check inside a container does not see a wrong address to listen at."""

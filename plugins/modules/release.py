@@ -134,6 +134,7 @@ options:
     description:
       - For O(state=started), which of the processes that may overlap with others. V(serving) are those that take requests, V(rest) the others,
         which are started without clearing away anything before.
+      - For O(state=taken_back), V(rest) starts here what must not run twice of the live release, where O(spec) has its place for it on another host.
     type: str
     choices: [all, serving, rest]
     default: all

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, AssetsError, Static
+from ansible_collections.longshore.stack.plugins.module_utils._assets import Assets, AssetsError, Static, withdraw
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
 
 STATIC = Static("/app/static", 0)
@@ -16,7 +16,7 @@ class Site:
     """A host on which images bring static files; `images` has their files by path."""
 
     def __init__(self, root, me):
-        self.root, self.me, self.images, self.containers = root, me, {}, []
+        self.root, self.me, self.images, self.containers, self.numbers = root, me, {}, [], {}
 
     def __call__(self, args, **_options):
         words = list(args[1:])
@@ -41,11 +41,14 @@ class Site:
 
     def ensure(self, release, files, older=(), static=STATIC, run=None, live=""):
         self.images[release] = files
-        assets = Assets(Engine(runner=self), str(self.root), release, *self.me, run or (lambda static, folder: None), {"stack": "s"})
+        assets = Assets(Engine(runner=self), str(self.root), release, *self.me, run or (lambda static, folder: None), self.number, {"stack": "s"})
         return assets.ensure(release, [static], older, live)
 
-    def served(self, release):
-        folder = self.root / release / "0"
+    def number(self, release, path):
+        return self.numbers.get(release, {"/app/static": 0}).get(path)
+
+    def served(self, release, number=0):
+        folder = self.root / release / str(number)
         return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -78,6 +81,28 @@ def test_the_release_that_serves_gets_what_only_the_new_one_has(site):
         assert site.served("one") == {"app.1.js": "one", "app.2.js": "two", "index.html": "old"}
     site.ensure("three", {"app.3.js": "three"}, ["one"], live="")
     assert site.served("three") == {"app.1.js": "one", "app.3.js": "three", "index.html": "old"}, "what it was lent is not its own"
+
+
+def test_files_go_where_the_other_release_has_those_of_the_same_path(site):
+    site.ensure("one", {"1.js": "one"})
+    (site.root / "other/0").mkdir(parents=True)
+    site.numbers = {"two": {"/app/docs": 0, "/app/static": 1}, "other": {"/app/docs": 0}}
+    site.ensure("two", {"2.js": "two"}, ["one", "other"], Static("/app/static", 1, keep=2), live="one")
+    assert (site.served("one"), site.served("two", 1)) == ({"1.js": "one", "2.js": "two"},) * 2
+    site.ensure("three", {"3.js": ""}, ["two"], live="other")
+    assert sorted(site.served("three")) == ["2.js", "3.js"] and site.served("other") == {}
+
+
+def test_what_a_release_lent_that_did_not_go_live_goes_and_nothing_else(site):
+    site.ensure("one", {"app.1.js": "one", "index.html": "old", "same.js": "same"})
+    site.ensure("two", {"app.2.js": "two", "index.html": "new", "same.js": "same", "deep/2.js": "deep"}, ["one"], live="one")
+    assert sorted(site.served("one")) == ["app.1.js", "app.2.js", "deep/2.js", "index.html", "same.js"]
+    for _again in range(2):
+        withdraw(str(site.root), "two", "one")
+        assert site.served("one") == {"app.1.js": "one", "index.html": "old", "same.js": "same"}
+    assert sorted(site.served("two")) == ["app.1.js", "app.2.js", "deep/2.js", "index.html", "same.js"]
+    withdraw(str(site.root), "none", "one")
+    withdraw(str(site.root), "two", "none")
 
 
 def test_only_so_many_releases_are_remembered(site):

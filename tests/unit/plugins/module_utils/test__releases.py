@@ -663,6 +663,20 @@ def test_a_scheduler_starts_again_only_when_the_other_is_gone(shop):
     assert run.done.index("rm new-beat") < run.done.index("start old-beat")
 
 
+def test_what_must_not_run_twice_does_not_start_here_while_it_may_run_where_the_release_has_its_place_for_it(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("new", "web")
+    shop.run("new").hand_over()
+    shop.more = {"alone_elsewhere": True}
+    shop.run("new").settle()
+    assert "old-beat" not in shop.running()
+    shop.run("new").take_back()
+    assert (shop.there(), shop.running()) == (["old-beat", "old-web"], ["old-web"])
+    shop.more = {"alone_elsewhere": False}
+    shop.run("new").take_back()
+    assert shop.running() == ["old-beat", "old-web"]
+
+
 def test_a_failed_first_deploy_leaves_nothing(shop):
     shop.put("new", "web", "beat")
     shop.run("new").turn()

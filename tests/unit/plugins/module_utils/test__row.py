@@ -84,6 +84,8 @@ def test_a_lease_that_is_refused_is_left_to_the_call_for_that_state_alone(row):
 def test_the_lease_is_of_what_this_row_saw_live(row):
     row(PREPARED, prepared=[{"settled": False, "live": "1-x"}], leased=[{}]).run()
     assert row.run == {"id": "r1", "live": "1-x"}
+    row({**PREPARED, "run": {"id": "r1", "live": "0-w"}}, prepared=[{"settled": False, "live": "1-x"}], leased=[{}]).run()
+    assert row.run == {"id": "r1", "live": "0-w"}, "a rollback has looked before, when it chose where to go back to"
     row({**PREPARED, "run": {}, "then": []}, prepared=[{"settled": False, "live": "1-x"}]).run()
     assert row.run == {}
 

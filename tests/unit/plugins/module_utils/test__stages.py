@@ -145,8 +145,9 @@ def test_a_run_that_was_overtaken_touches_nothing(site, state, here):
     assert (site.docker.calls, site.haproxy.asked) == ([], [])
 
 
+@pytest.mark.parametrize("new_here", [False, True])
 @pytest.mark.parametrize(("state", "opens"), [("taken_back", True), ("stood_by", True), ("watched", False)])
-def test_the_way_back_is_open_on_a_full_disk(site, monkeypatch, state, opens):
+def test_the_way_back_is_open_on_a_full_disk(site, monkeypatch, state, opens, new_here):
     first, second = site.release(), site.release(version="2")
     site.deploy(first)
     served = site.haproxy.serving("shop-web")
@@ -155,6 +156,8 @@ def test_the_way_back_is_open_on_a_full_disk(site, monkeypatch, state, opens):
     def full(*_file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    if new_here:
+        (site.path / "fence.json").unlink()
     monkeypatch.setattr(_lease.Leases, "_write", full)
     if opens:
         site.call(state, second)
@@ -1065,9 +1068,27 @@ def test_what_serves_is_not_made_anew_while_it_does(site, stage):
     site.take_lease("later")
     rotated = site.again(first["spec"])
     rotated["secrets"] = [{**one, "value": "another"} if one["name"] == "credentials" else one for one in rotated["secrets"]]
-    with pytest.raises(ReleaseError, match="web would be made anew while it serves: what the stack gives it has changed since. Deploy"):
+    files = site.files()
+    with pytest.raises(ReleaseError, match="web would be made anew while it serves: what the stack gives it has changed since. A deploy starts"):
         site.slices(stage, rotated, scale={"web": 2} if stage == "scaled" else {})
     assert site.running() == before
+    assert {os.path.basename(path) for path in set(site.files()) ^ set(files)} <= {"scale.json"}, "nor written to"
+
+
+@pytest.mark.parametrize("stage", ["scaled", "started"])
+@pytest.mark.parametrize("busy", [0, 1])
+def test_what_would_be_made_anew_is_not_made_less_either(site, stage, busy):
+    first, scale = site.release(), live_shop(site)
+    scale(web=3)
+    before = webs(site)
+    site.haproxy.busy = dict.fromkeys(before, busy)
+    site.docker.now += LONG
+    site.take_lease("later")
+    rotated = site.again(first["spec"])
+    rotated["secrets"] = [{**one, "value": "another"} if one["name"] == "credentials" else one for one in rotated["secrets"]]
+    with pytest.raises(ReleaseError, match="web would be made anew"):
+        site.slices(stage, rotated, **({"scale": {"web": 1}} if stage == "scaled" else {"fleet_scale": {"web": 1}}))
+    assert webs(site) == before == site.haproxy.serving("shop-web")
 
 
 def test_only_the_live_release_is_scaled(site):
