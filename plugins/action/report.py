@@ -32,6 +32,7 @@ class ActionModule(ActionBase):
         ]
         took = f", took {duration(elapsed)}" if elapsed is not None else ""
         title = f"{arguments['stack']}{took}"
-        for line in ["", title, "-" * len(title), *lines, *arguments.get("notes", []), *notes(arguments.get("scaled", {}), next(iter(view.hosts("app")), "")), ""]:
+        scaled = notes(arguments.get("scaled", {}), next(iter(view.hosts("app")), ""))
+        for line in ["", title, "-" * len(title), *lines, *arguments.get("notes", []), *scaled, ""]:
             Display().display(line)
         return {"changed": False}

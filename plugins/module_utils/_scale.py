@@ -55,7 +55,8 @@ def notes(hosts: Mapping[str, Sequence[str]], keeper: str) -> list[str]:
             continue
         each = ", ".join(f"{'as in the inventory' if number == 'inventory' else number} on {host}" for host, number in numbers.items())
         app, _slash, process = name.partition("/")
-        mend = f"ansible-playbook -i <inventory> longshore.stack.scale -e app_name={app} -e app_process={process} -e app_replicas={numbers.get(keeper, 'NUMBER')}"
+        mend = f"ansible-playbook -i <inventory> longshore.stack.scale -e app_name={app} -e app_process={process} -e app_replicas="
+        mend += numbers.get(keeper, "NUMBER")
         lines.append(f"scaled by hand, and the hosts differ: {name}: {each}. The next deploy or site.yml gives all what {keeper} has, and so does: {mend}")
     return lines
 

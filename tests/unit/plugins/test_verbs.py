@@ -132,18 +132,37 @@ def test_the_lease_has_room_for_the_longest_stop_of_what_is_there(decides):
 
 def test_a_release_outside_of_its_windows_is_refused_unless_the_operator_says_so(decides):
     (task,) = tasks_of("due", "Refuse a release outside")
-    task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
+    task["vars"] = {"__app_released": True, "__app_closed": "it is sun 03:00"}
     status, output = decides({}, task)
     assert (status, "shop may not be released now: it is sun 03:00" in output) == (2, True), output
     status, output = decides({}, task, arguments=("-e", "app_outside_window=true"))
     assert status == 0, output
     status, output = decides({"__app_prepared": dict.fromkeys(("one", "two"), {"then": {"leased": {}}})}, task)
     assert status == 0, "it was let in before the window closed"
+    task["vars"]["__app_released"] = False
+    status, output = decides({}, task)
+    assert status == 0, "numbers alone are brought in line at any time"
+
+
+@pytest.mark.parametrize(
+    ("settled", "scale", "arguments", "due", "released"),
+    [
+        (True, 4, (), False, False),
+        (False, 4, (), True, True),
+        (True, 2, (), True, False),
+        (True, 2, ("-e", "app_migrate_only=true"), False, True),
+    ],
+)
+def test_numbers_that_differ_are_due_and_release_nothing(decides, settled, scale, arguments, due, released):
+    shown = {"ansible.builtin.debug": {"msg": "due {{ __app_due | bool }}, released {{ __app_released | bool }}"}, "run_once": True}
+    there = {"one": {"settled": True, "scale": {"web": 4}}, "two": {"settled": settled, "scale": {"web": scale}}}
+    shown["vars"] = {"__app_migrates": False}
+    assert f"due {due}, released {released}" in decides({"__app_prepared": there}, shown, arguments=arguments)[1]
 
 
 def test_a_rollback_and_check_mode_are_not_refused_outside_of_the_windows(decides):
     (task,) = tasks_of("due", "Refuse a release outside")
-    task["vars"] = {"__app_due": True, "__app_closed": "it is sun 03:00"}
+    task["vars"] = {"__app_released": True, "__app_closed": "it is sun 03:00"}
     for arguments in (("-e", "app_rollback=true"), ("-e", "app_release=1-a"), ("--check",)):
         status, output = decides({}, task, arguments=arguments)
         assert status == 0, output
