@@ -278,8 +278,6 @@ def _proxy(route: Route, number: int) -> list[str]:
         name = urlsplit(f"//{route.upstreams[0]}").hostname
         lines += ["proxy_ssl_server_name on;", f"proxy_ssl_name {name};", "proxy_ssl_verify on;", "proxy_ssl_verify_depth 5;"]
         lines += ["proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"]
-    # The switch of a host on which nothing of the application is left says 503: as good as no answer.
-    lines += ["proxy_next_upstream error timeout http_503;"] if len(route.upstreams) > 1 else []
     lines += [f"client_max_body_size {route.max_body};"] if route.max_body else []
     if route.request_id:
         # A header that is set here takes the place of all that are set further out.

@@ -64,6 +64,14 @@ def test_a_process_without_a_release_answers_that_nobody_serves(get):
     assert get(20002) == "503"
 
 
+def test_where_other_hosts_have_the_process_it_hangs_up_instead(get, converge, host):
+    assert converge("-e", "__switch_has_peers=true").rc == 0
+    assert get(20001) == "000"
+    assert host.run("docker inspect -f '{{.State.Health.Status}}' " + SWITCH).stdout.strip() == "healthy"
+    assert converge().rc == 0
+    assert get(20001) == "503"
+
+
 def test_no_port_is_published_while_the_proxy_is_on_the_same_host(host):
     assert json.loads(host.check_output("docker inspect %s", SWITCH))[0]["HostConfig"]["PortBindings"] in ({}, None)
 

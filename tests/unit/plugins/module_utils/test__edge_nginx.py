@@ -82,12 +82,6 @@ def test_names_of_upstreams_are_looked_up_again_and_addresses_are_not():
     assert "sticky cookie stack_host" in flat(Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), sticky=True))
 
 
-def test_a_host_on_which_nothing_is_left_is_passed_by():
-    several = Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"))
-    assert "proxy_next_upstream error timeout http_503;" in flat(several)
-    assert "proxy_next_upstream" not in flat(WEB)
-
-
 def test_a_secure_upstream_is_verified_by_its_name():
     found = flat(Route("a.test", kind="upstream", upstreams=("b.test:443",), secure=True))
     assert "proxy_pass https://edge_1; proxy_ssl_server_name on; proxy_ssl_name b.test; proxy_ssl_verify on;" in found
