@@ -190,8 +190,8 @@ def _proxy(route: Route, number: str) -> list[str]:
         if route.health:
             health = [f"health_uri {_q(route.health)}", *_block("health_headers", [f"Host {route.host}"])]
             lines += [*health, "health_interval 2s", "health_timeout 3s", "health_fails 2"]
-    # A switch that is stopped waits for idle connections to be used or closed.
-    transport = ["keepalive 5s"] + ([f"response_header_timeout {route.timeout}s"] if route.timeout else [])
+    # A switch that is stopped waits for idle connections to be used or closed. What is stored packed is handed on as it is.
+    transport = ["keepalive 5s", "compression off"] + ([f"response_header_timeout {route.timeout}s"] if route.timeout else [])
     lines += ["stream_close_delay 5m", *_block("transport http", [*transport, *(["tls"] if route.secure else [])])]
     lines += ["header_up X-Real-IP {client_ip}", *(f"header_up -{name}" for name in CLAIMS)]
     # Another protocol than WebSockets, such as h2c, would be a tunnel past the guards of other routes.

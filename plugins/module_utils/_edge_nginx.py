@@ -105,7 +105,7 @@ def _http(edge: Edge) -> list[str]:
             given = f"$upstream_http_{HEADERS[name].lower().replace('-', '_')}"
             lines += _block(f"map {given} $edge_{name}_{number}", [f'"" {_q(value)};', 'default "";'])
     for number, route in _numbered(edge):
-        lines += _upstream(number, route) + _limit(number, route.rate_limit)
+        lines += _upstream(number, route, edge.tls != "off") + _limit(number, route.rate_limit)
     return lines
 
 
@@ -152,13 +152,13 @@ def _security(edge: Edge) -> dict[str, list[str]]:
     return found
 
 
-def _upstream(number: int, route: Route) -> list[str]:
+def _upstream(number: int, route: Route, secure: bool) -> list[str]:
     if not route.upstreams:
         return []
     several = len(route.upstreams) > 1
     fails = "max_fails=1 fail_timeout=5s" if several else "max_fails=0"
     servers = [f"server {address} {fails}{'' if _is_ip(address) else ' resolve'};" for address in route.upstreams]
-    way = ["sticky cookie stack_host path=/ httponly;" if route.sticky else "least_conn;"] if several else []
+    way = [f"sticky cookie stack_host path=/ httponly{' secure' if secure else ''};" if route.sticky else "least_conn;"] if several else []
     return _block(f"upstream edge_{number}", [f"zone edge_{number} 128k;", *way, *servers, "keepalive 32;", "keepalive_timeout 5s;"])
 
 

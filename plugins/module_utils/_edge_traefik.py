@@ -91,14 +91,14 @@ def _dynamic(edge: Edge) -> Data:
         middlewares |= given
         routers[name] = _router(edge, route, number, list(given), "pages" if route.static or route.redirect else name)
         if route.upstreams:
-            services[name] = _service(route, name)
+            services[name] = _service(route, name, secure)
             transports[name] = _transport(route)
         if route.upstreams and route.kind != "app":
             # It would be a tunnel past the guards of other routes. The switch of an application lets none through.
             other = _router(edge, route, number, [], "pages", FIRST)
             routers[f"other-{number}"] = {**other, "rule": f"{other['rule']} && HeaderRegexp(`Upgrade`, `(?i)h2c`)"}
     for number, (host, routes) in enumerate(edge.sites.items(), 1):
-        if any(route.allow or route.logins for route in routes):
+        if len(routes) > 1 and any(route.allow or route.logins for route in routes):
             # What is behind may read an encoded slash as one; Traefik, which looks for guards, does not.
             hidden = _router(edge, replace(routes[-1], path="/"), number, [], "pages", FIRST)
             routers[f"hidden-{number}"] = {**hidden, "rule": f"Host(`{host}`) && PathRegexp(`(?i)%2f`)"}
@@ -132,7 +132,9 @@ def _middlewares(edge: Edge, route: Route, name: str) -> Data:
     found: Data = {}
     headers = {HEADERS[key]: text for key, text in route.security.items() if text and (key != "hsts" or edge.tls != "off")}
     # The edge does not say what is behind it.
-    found[f"{name}-headers"] = {"headers": {"customRequestHeaders": {"Forwarded": ""}, "customResponseHeaders": {"Server": "", **headers}}}
+    # Behind a load balancer it would tell that one's address, or what that one has let through.
+    unknown = dict.fromkeys(["Forwarded", *(["X-Real-Ip"] if edge.trusted_proxies else [])], "")
+    found[f"{name}-headers"] = {"headers": {"customRequestHeaders": unknown, "customResponseHeaders": {"Server": "", **headers}}}
     if route.allow:
         strategy = {"ipStrategy": {"excludedIPs": list(edge.trusted_proxies)}} if edge.trusted_proxies else {}
         found[f"{name}-allow"] = {"ipAllowList": {"sourceRange": list(route.allow), **strategy}}
@@ -144,21 +146,22 @@ def _middlewares(edge: Edge, route: Route, name: str) -> Data:
         figures = {"average": limit.requests, "period": f"{limit.seconds}s", "burst": limit.requests + limit.burst}
         found[f"{name}-limit"] = {"rateLimit": {**figures, **source}}
     if route.compress and not route.static:
-        found[f"{name}-compress"] = {"compress": {"excludedContentTypes": ["text/event-stream"]}}
+        # In another encoding it packs also a part of an answer (206), which nobody could put together.
+        found[f"{name}-compress"] = {"compress": {"encodings": ["gzip"], "excludedContentTypes": ["text/event-stream"]}}
     if route.upstreams:
         # Traefik tries again only what it has not begun to send: a switch that restarts, or a host that is gone.
         found[f"{name}-retry"] = {"retry": {"attempts": 300 if route.kind == "app" else 30, "initialInterval": "100ms"}}
     return found
 
 
-def _service(route: Route, name: str) -> Data:
+def _service(route: Route, name: str, secure: bool) -> Data:
     scheme = "https" if route.secure else "http"
     balancer: Data = {"servers": [{"url": f"{scheme}://{address}"} for address in route.upstreams], "passHostHeader": True, "serversTransport": name}
     if len(route.upstreams) > 1:
         if route.health:
             balancer["healthCheck"] = {"path": route.health, "interval": "2s", "timeout": "3s", "hostname": route.host}
         if route.sticky:
-            balancer["sticky"] = {"cookie": {"name": "stack_host", "httpOnly": True, "path": "/"}}
+            balancer["sticky"] = {"cookie": {"name": "stack_host", "httpOnly": True, "secure": secure, "path": "/"}}
     return {"loadBalancer": balancer}
 
 

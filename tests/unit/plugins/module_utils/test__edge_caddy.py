@@ -119,7 +119,7 @@ def test_several_upstreams_are_looked_at_by_themselves():
 
 def test_an_upstream_may_be_secure_and_slow():
     found = flat(Route("a.test", kind="upstream", upstreams=("b.test:443",), secure=True, timeout=7))
-    assert "transport http { keepalive 5s response_header_timeout 7s tls }" in found
+    assert "transport http { keepalive 5s compression off response_header_timeout 7s tls }" in found
 
 
 def test_files_below_a_path_are_found_without_it():

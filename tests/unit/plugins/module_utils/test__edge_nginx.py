@@ -79,7 +79,9 @@ def test_a_limit_counts_by_client_and_lets_its_whole_number_through_at_once():
 def test_names_of_upstreams_are_looked_up_again_and_addresses_are_not():
     found = flat(Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1")))
     assert "least_conn; server switch:1 max_fails=1 fail_timeout=5s resolve; server 10.0.0.2:1 max_fails=1 fail_timeout=5s;" in found
-    assert "sticky cookie stack_host" in flat(Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), sticky=True))
+    sticky = Route("a.test", app="shop", upstreams=("switch:1", "10.0.0.2:1"), sticky=True)
+    assert "sticky cookie stack_host path=/ httponly secure;" in flat(sticky)
+    assert "sticky cookie stack_host path=/ httponly;" in flat(sticky, tls="off")
 
 
 def test_a_secure_upstream_is_verified_by_its_name():

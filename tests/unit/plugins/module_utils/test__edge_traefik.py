@@ -55,6 +55,7 @@ def test_guards_stand_in_their_order_and_a_spelling_that_hides_a_slash_leads_now
     assert found["middlewares"]["route-1-limit"]["rateLimit"] == {"average": 3, "period": "60s", "burst": 5}
     assert found["routers"]["hidden-1"]["rule"] == "Host(`a.test`) && PathRegexp(`(?i)%2f`)"
     assert "hidden-1" not in http()["routers"]
+    assert "hidden-1" not in http(route)["routers"], "nothing else on this name could be meant"
 
 
 def test_behind_a_load_balancer_the_client_is_the_last_address_that_is_none_of_them():
@@ -70,6 +71,7 @@ def test_several_hosts_are_looked_at_and_a_visitor_may_stay_on_one():
     balancer = http(route)["services"]["route-1"]["loadBalancer"]
     assert [server["url"] for server in balancer["servers"]] == ["http://10.0.0.1:1", "http://10.0.0.2:1"]
     assert (balancer["healthCheck"]["path"], balancer["sticky"]["cookie"]["name"]) == ("/ready", "stack_host")
+    assert [given(route, tls=tls)["http"]["services"]["route-1"]["loadBalancer"]["sticky"]["cookie"]["secure"] for tls in ("files", "off")] == [True, False]
     assert "healthCheck" not in http()["services"]["route-1"]["loadBalancer"]
 
 
