@@ -176,6 +176,9 @@ def sticky(where: Path, process: Given | None, route: Given, host: Host, report:
             example="replicas: 1",
             host=host.name,
         )
+    if process and route["sticky"] and host.values.get("stack_proxy") == "traefik" and not (process["health"] or {}).get("path"):
+        says = f"keeps a visitor on a host that is gone: traefik sees that by a health path alone, and {process['name']} has none"
+        report.add((*where, "sticky"), says, value=True, allowed="a process with health.path", example="health: {path: /health}", host=host.name)
 
 
 def target(stack: Stack, where: Path, route: Given, host: Host, report: Report) -> None:
@@ -203,6 +206,9 @@ def _service(stack: Stack, where: Path, route: Given, host: Host, report: Report
     if name != "s3" and not route["allow"] and not route["basic_auth"]:
         says, allowed = f"shows the console of {name} to everybody", "a route with allow or basic_auth"
         report.add(where, says, value=name, allowed=allowed, example="allow: [203.0.113.7]", host=host.name)
+    if name == "s3" and route["basic_auth"]:
+        says = "stands where the signature of an S3 client has to be, the header Authorization"
+        report.add((*where, "basic_auth"), says, value=route["host"], allowed="allow, or none", example="allow: [203.0.113.7]", host=host.name)
     if name != "s3" and route["path"] not in (None, "/"):
         says = f"the console of {name} is at the root of a host name"
         report.add((*where, "path"), says, value=route["path"], allowed="/", example=f"host: {name}.mycompany.net", host=host.name)

@@ -264,6 +264,11 @@ MEANING = {
         "stack_apps[shop].processes[web].routes[0].sticky",
         "the switch spreads requests",
     ),
+    "sticky without a look at the host": (
+        {"variables": {"stack_proxy": "traefik"}, "apps": [web(health=None, routes=[{"host": "app.shop.mycompany.net", "sticky": True}])]},
+        "stack_apps[shop].processes[web].routes[0].sticky",
+        "traefik sees that by a health path alone",
+    ),
     "header with a quote": (
         {"apps": [web(routes=[{"host": "app.shop.mycompany.net", "security": {"frame": 'a"b'}}])]},
         "stack_apps[shop].processes[web].routes[0].security.frame",
@@ -281,6 +286,11 @@ MEANING = {
         },
         "stack_apps[shop].processes[web].routes[0].rate_limit",
         "is no whole number of requests in a minute",
+    ),
+    "password before S3": (
+        {"variables": {"stack_routes": [{"host": "s3.mycompany.net", "service": "s3", "basic_auth": [{"user": "ops", "password": "long-enough-for-tests"}]}]}},
+        "stack_routes[0].basic_auth",
+        "where the signature of an S3 client has to be",
     ),
     "console for everybody": (
         {"variables": {"stack_routes": [{"host": "r.mycompany.net", "service": "rabbitmq"}]}},
