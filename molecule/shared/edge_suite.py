@@ -148,6 +148,17 @@ def test_an_answer_is_compressed_for_who_wants_it_unless_the_route_says_otherwis
     assert "content-encoding" not in edge.ask("/long", f"plain.{DOMAIN}", headers=wants).headers
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "gzip, deflate, br, zstd", ""])
+def test_what_is_a_part_or_packed_already_passes_as_it_is(edge: Edge, encoding):
+    headers = {"Range": "bytes=0-4999", **({"Accept-Encoding": encoding} if encoding else {})}
+    part = edge.ask("/part", headers=headers)
+    assert (part.status, part.headers.get("content-encoding"), part.text) == (206, None, "part " * 1000)
+    if encoding or (edge.proxy, "compress") not in _routes.REMARKS:
+        del headers["Range"]
+        packed = edge.ask("/packed", headers=headers)
+        assert (packed.headers["content-encoding"], packed.text) == ("gzip", "as it is stored")
+
+
 def test_a_body_that_is_too_large_is_refused_and_one_at_the_limit_is_not(edge: Edge):
     needs(edge, "max_body")
     assert edge.ask("/upload", f"plain.{DOMAIN}", "POST", body=b"x" * 1048576).json["length"] == 1048576

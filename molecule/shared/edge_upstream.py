@@ -1,6 +1,6 @@
 # Copyright (c) 2026 longshore contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands behind the edge in its tests: `edge_upstream.py PORT=NAME…` answers for processes, `edge_upstream.py --site FOLDER` writes static files.
+"""What stands behind the edge in its tests: `edge_upstream.py [ADDRESS:]PORT=NAME…` answers for processes, `edge_upstream.py --site FOLDER` writes files.
 
 Each answer begins with the name of its process, so a test sees which route it got. Standard library alone: it runs on a test host, too.
 """
@@ -49,6 +49,10 @@ class Process(http.server.BaseHTTPRequestHandler):
             self.say(json.dumps(SEEN), "application/json")
         elif last == "long":
             self.say(f"{self.name} " + "text " * 20000)
+        elif last == "part":
+            self.say("part " * 1000, extra={"Content-Range": "bytes 0-4999/9000"}, status=206)
+        elif last == "packed":
+            self.say("as it is stored", extra={"Content-Encoding": "gzip"})
         elif last == "own":
             self.say(self.name, extra={"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"})
         elif length:
@@ -70,9 +74,9 @@ class Process(http.server.BaseHTTPRequestHandler):
             left -= len(part)
             yield part
 
-    def say(self, text: str, kind: str = "text/plain", extra: dict[str, str] | None = None) -> None:
+    def say(self, text: str, kind: str = "text/plain", extra: dict[str, str] | None = None, status: int = 200) -> None:
         body = text.encode()
-        self.send_response(200)
+        self.send_response(status)
         for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(extra or {})}.items():
             self.send_header(key, value)
         self.end_headers()
@@ -134,5 +138,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--site":
         write_site(sys.argv[2])
     else:
-        servers = [serve(int(port), name) for port, name in (entry.split("=") for entry in sys.argv[1:])]
+        for entry in sys.argv[1:]:
+            where, name = entry.split("=")
+            address, _colon, port = where.rpartition(":")
+            serve(int(port), name, address)
         threading.Event().wait()

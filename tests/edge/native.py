@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from edge_client import Edge
+from edge_upstream import serve
 
 from ansible_collections.longshore.stack.plugins.module_utils import _routes
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
@@ -38,28 +40,46 @@ AS_ROOT = {"http {": "user root; http {"}
 def program(name: str) -> str:
     """The proxy's program: the one beside this Python, else any other."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin")
-    if not found or os.geteuid():
-        pytest.skip(f"there is no {name} here" if not found else "a network of its own needs root")
+    if not found:
+        pytest.skip(f"there is no {name} here")
     return found
 
 
 def own_network() -> None:
     """Moves this thread, and what it starts from now on, into a network with nothing but loopback, so that every port is free."""
+    if os.geteuid():
+        pytest.skip("a network of its own needs root")
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise PermissionError(ctypes.get_errno(), "a network of its own needs root")
+        raise OSError(ctypes.get_errno(), "no network of its own")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     # As the roles set it in the container.
     Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text("1", encoding="ascii")
 
 
-def edge_of(number: int | None = 0, peers: tuple[str, ...] = (), **variables) -> _routes.Edge:
-    """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route. peers: the other proxies."""
+@contextmanager
+def processes() -> Iterator[None]:
+    """What the suite's inventory leads to."""
+    servers = [serve(port, name) for port, name in ((20001, "web"), (20002, "docs"), (20003, "plain"))]
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def edge_of(number: int | None = 0, peers: tuple[str, ...] = (), groups: Mapping[str, Sequence[str]] | None = None, **variables) -> _routes.Edge:
+    """The edge of the suite's inventory, all on this host. number: of the change, each of which has another route. peers: the other proxies.
+
+    groups: with the addresses of other hosts; this one is `box`, on which every container has the same address.
+    """
     shared = served({**INVENTORY, **variables})
     if number is not None:
         shared["stack_routes"] = [*shared["stack_routes"], {"host": f"n{number}.shop.test", "redirect": "https://app.shop.test"}]
-    view = View("box", {"proxy": ["box"], "app": ["box"]}, lambda _host, name, default=None: shared.get(name, default))
+    view = View("box", {"proxy": ["box"], "app": ["box"], **(groups or {})}, lambda _host, name, default=None: shared.get(name, default))
     found = _routes.edge(view, bcrypt, variables.get("certificates", ()))
-    routes = tuple(dataclasses.replace(one, upstreams=tuple(at.replace("switch:", "127.0.0.1:") for at in one.upstreams)) for one in found.routes)
+    here = re.compile("^(switch|rabbitmq|minio|seaweedfs):")
+    routes = tuple(dataclasses.replace(one, upstreams=tuple(here.sub("127.0.0.1:", at) for at in one.upstreams)) for one in found.routes)
     return dataclasses.replace(found, routes=routes, acme=dataclasses.replace(found.acme, peers=peers))
 
 
@@ -104,19 +124,9 @@ def answers(port: int, address: str = "127.0.0.1") -> bool:
     return True
 
 
-def believes_trusted_proxies(edge: Edge) -> None:
-    claims = {"X-Forwarded-For": "192.0.2.4, 203.0.113.9", "X-Forwarded-Proto": "http"}
-    for source, client, scheme, guarded in (("", "127.0.0.1", "https", 403), ("127.0.0.2", "203.0.113.9", "http", 200)):
-        at = dataclasses.replace(edge, source=source)
-        found = at.ask("/headers", headers=claims).json["headers"]
-        assert found["x-forwarded-for"].split(",")[-1].strip() in (client, source), found
-        assert (found["x-real-ip"], found["x-forwarded-proto"]) == (client, scheme), found
-        assert at.ask("/closed/x", "guarded.shop.test", headers=claims).status == guarded
-
-
 def speaks(edge: Edge) -> bool:
     try:
-        return edge.ask("/").status == 200
+        return edge.ask("/", secure=bool(edge.https_port)).status == 200
     except OSError:
         return False
 
