@@ -8,9 +8,11 @@ import dataclasses
 import hashlib
 import os
 import socket
+import socketserver
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -141,6 +143,22 @@ class Host:
                 client.connect_ex((self.address, 20001))
             yield
 
+    @contextmanager
+    def hanging_up(self) -> Iterator[None]:
+        """As a switch with nothing left to lead to."""
+        self.die()
+        with HangsUp((self.address, 20001), socketserver.StreamRequestHandler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield
+            server.shutdown()
+
+
+class HangsUp(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+    def finish_request(self, request, client_address):
+        request.recv(65536)
+
 
 @pytest.fixture
 def hosts():
@@ -182,6 +200,13 @@ def test_a_host_that_is_silent_costs_no_request_and_no_more_than_seconds(run, ho
         assert not answers(20001, SECOND)
         assert {who(edge, method) for _request in range(20) for method in ("GET", "POST")} == {"first"}
         assert time.monotonic() - begin < 20
+
+
+def test_a_host_that_hangs_up_is_left_out_once_it_is_seen(run, hosts):
+    edge = run(**on_two_hosts())
+    with hosts[1].hanging_up():
+        until(lambda: {edge.ask("/own").text for _request in range(10)} == {"first"}, 10)
+        assert {who(edge) for _request in range(40)} == {"first"}
 
 
 def test_when_all_hosts_were_away_the_first_that_is_back_has_all_requests(run, hosts):
