@@ -100,6 +100,9 @@ class Outcome:
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
     planned: dict[str, str] = field(default_factory=dict)
+    # Services whose sockets of before were stopped when they listened with others, and those for which it failed, with the reason.
+    handed_over: list[str] = field(default_factory=list)
+    not_handed_over: dict[str, str] = field(default_factory=dict)
     pending: str = ""
     extra: list[str] = field(default_factory=list)
     # By container, how often it had restarted when the work began; None until that was looked at.
@@ -115,7 +118,7 @@ class Outcome:
         self.actions = {**planned, **{name: done for name, done in self.actions.items() if done != "unchanged"}}
 
     def public(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("actions", "planned", "files", "reloaded", "provisioned", "containers")}
+        return {name: getattr(self, name) for name in ("actions", "planned", "files", "reloaded", "handed_over", "provisioned", "containers")}
 
     def carried(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("actions", "files", "before", "after", "extra", "restarts")}
@@ -136,6 +139,8 @@ class Project:
         self.outcome = Outcome()
         # What this call found in the place of each file that it wrote or took away.
         self.found: dict[str, bytes | None] = {}
+        # By service, what earlier calls kept of files that it had not taken over.
+        self.kept: dict[str, Any] = {}
 
     def compose(self, *args: str, timeout: float | None = None) -> Result:
         base = ["compose", "--project-directory", self.spec.path, "-f", self._compose_file(), "-p", self.spec.project]
@@ -345,6 +350,8 @@ class Project:
             if reason:
                 for path, content in self.found.items():
                     self._as_it_was(state, path, content)
+                # With its files each of the others has what was kept for it.
+                state["previous"] = {**self.kept, service: state["previous"].get(service, {})}
                 self._put_back(state, service)
                 raise ProjectError(f"{service} would refuse its new configuration, so its container stays as it is: {reason}")
 
@@ -411,6 +418,7 @@ class Project:
     def _keep_previous(self, state: dict[str, Any]) -> None:
         """Keep what the service runs with beside what is about to be written, until it has taken that: what is refused must not wait for a restart."""
         previous = state.setdefault("previous", {})
+        self.kept = dict(previous)
         # Also what goes away, which may be read until then.
         leaving = sorted(set(state.get("files", [])) - {COMPOSE_FILE, *self.spec.files})
         for service, paths in self.spec.reloaded_files().items():
@@ -450,13 +458,31 @@ class Project:
                     raise
                 if not result.ok:
                     self._put_back(state, service)
-                    if handing.done:  # it had begun, and the old sockets listen no more: with the old files it makes new ones
-                        self._exec("reload", service, entry["command"])
+                    if handing.done:
+                        self._listen_again(state, entry)
                     raise ProjectError(f"{service} refused its new configuration and keeps the old one: {result.reason()}")
                 self.outcome.reloaded.append(service)
+                if handing.done:
+                    self.outcome.handed_over.append(service)
+                elif handing.reason:
+                    self.outcome.not_handed_over[service] = handing.reason
             applied[service] = self.spec.reload_hash(service)
             state["previous"].pop(service, None)
             self._save(state)
+
+    def _listen_again(self, state: dict[str, Any], entry: Mapping[str, Any]) -> None:
+        """It had begun with what it then refused, and its old sockets listen no more: with the old files it makes others."""
+        service = entry["service"]
+        applied = state["reloaded"].pop(service, None)
+        self._save(state)
+        result = self._exec("reload", service, entry["command"])
+        if not result.ok:
+            raise ProjectError(
+                f"{service} refused its new configuration when it ran with it already, and takes the old one no more: {result.reason()}; run this again, "
+                f"or restart its container"
+            )
+        state["reloaded"] |= {service: applied} if applied else {}
+        self._save(state)
 
     def _hand_over(self, service: str, ports: Collection[int]) -> HandOver:
         names = [container["name"] for container in self.outcome.containers if container["service"] == service] if ports else []

@@ -4,7 +4,8 @@
 
 A server that is about to end and the one that comes after it both accept connections for a while. What the old one accepts last it may never answer: Go's
 closes a connection whose first request it has not read when it shuts down. So its sockets stop listening before that, by shutdown(2) on a copy of them; it
-answers whom it has accepted, and the kernel gives those who still wait to the other sockets (net.ipv4.tcp_migrate_req=1, Linux 5.14).
+answers whom it has accepted, and the kernel gives those who still wait to the other sockets (net.ipv4.tcp_migrate_req=1, Linux 5.14). A copy lives for a
+moment only: while it does, what the process closes stays open.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from collections.abc import Collection, Iterator
 
 # System calls that have the same number on every architecture; the copies need Linux 5.6 and the right to trace the process, which root has.
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
-# Seconds. LOOK: between two looks. STEADY: so long the new sockets must be there; those of a configuration that fails at its start go at once.
-LOOK, STEADY = 0.02, 0.5
+# Seconds. LOOK: between two looks. STEADY: so long the new sockets must be there before the old ones are stopped.
+LOOK, STEADY = 0.05, 0.5
 
 
 def _call(number: int, *arguments: int) -> int:
@@ -32,11 +33,25 @@ def _call(number: int, *arguments: int) -> int:
     return found
 
 
+def _copy(process: int, number: int) -> socket.socket | None:
+    """A copy of the socket that a process (a pidfd) has at this number; None where there is no socket any more."""
+    try:
+        taken = _call(PIDFD_GETFD, process, number, 0)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return None
+        raise
+    try:
+        return socket.socket(fileno=taken)
+    except OSError:  # a file has the number by now
+        os.close(taken)
+        return None
+
+
 def _listens(one: socket.socket, ports: Collection[int]) -> bool:
     try:
-        return (
-            one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1 and one.getsockname()[1] in ports
-        )
+        listens = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        return bool(listens) and one.getsockname()[1] in ports
     except OSError:
         return False
 
@@ -52,53 +67,58 @@ def listening(pid: int, ports: Collection[int]) -> Iterator[dict[str, socket.soc
         stack.callback(os.close, process)
         found: dict[str, socket.socket] = {}
         for number in os.listdir(f"/proc/{pid}/fd"):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 name = os.readlink(f"/proc/{pid}/fd/{number}")
-                if not name.startswith("socket:"):
-                    continue
-                one = stack.enter_context(socket.socket(fileno=_call(PIDFD_GETFD, process, int(number), 0)))
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EBADF):
-                    continue  # closed in the meantime
-                raise
-            if _listens(one, ports):
-                found[name] = one
+                one = _copy(process, int(number)) if name.startswith("socket:") and name not in found else None
+                if one and _listens(one, ports):
+                    found[name] = stack.enter_context(one)
+                elif one:
+                    one.close()
         yield found
 
 
 class HandOver:
-    """done: whether the sockets of before were stopped."""
+    """done: whether the sockets of before were stopped. reason: why it could not be seen to, '' where it could."""
 
     def __init__(self, pid: int, ports: Collection[int]):
-        self.pid, self.ports, self.done, self._ended = pid, ports, False, threading.Event()
+        self.pid, self.ports, self.done, self.reason, self._ended = pid, ports, False, "", threading.Event()
 
-    def _others(self, before: dict[str, socket.socket]) -> bool:
-        """Whether the process listens at every port of before with another socket, too."""
-        with listening(self.pid, self.ports) as now:
-            return {before[name].getsockname()[1] for name in before} <= {now[name].getsockname()[1] for name in now.keys() - before.keys()}
-
-    def watch(self, before: dict[str, socket.socket]) -> None:
+    def _watch(self, before: dict[str, int]) -> None:
+        """before: the port of each socket. They are stopped when each of these ports has had another one for a while."""
         since = None
-        with contextlib.suppress(OSError):  # what cannot be seen is left alone
-            while not self._ended.wait(LOOK):
-                since = (since or time.monotonic()) if self._others(before) else None
+        while not self._ended.wait(LOOK):
+            with listening(self.pid, self.ports) as now:
+                others = {one.getsockname()[1] for name, one in now.items() if name not in before}
+                since = (since or time.monotonic()) if others >= set(before.values()) else None
                 if since and time.monotonic() - since >= STEADY:
                     self.done = True
-                    for one in before.values():
-                        one.shutdown(socket.SHUT_RD)
+                    for name in before.keys() & now.keys():
+                        with contextlib.suppress(OSError):  # the process was quicker
+                            now[name].shutdown(socket.SHUT_RD)
                     return
+
+    def _watched(self, before: dict[str, int]) -> None:
+        try:
+            self._watch(before)
+        except OSError as error:  # what cannot be seen is left alone
+            self.reason = str(error)
 
     @contextlib.contextmanager
     def during(self) -> Iterator[HandOver]:
         """While the block runs, the sockets of now stop listening as soon as there are others for each of their ports."""
-        with contextlib.ExitStack() as stack:
+        before: dict[str, int] = {}
+        if self.ports:
             try:
-                before = stack.enter_context(listening(self.pid, self.ports))
-            except OSError:
-                before = {}
-            watcher = threading.Thread(target=self.watch, args=(before,), daemon=True)
-            if before:
-                watcher.start()
-                stack.callback(watcher.join)
-                stack.callback(self._ended.set)
+                with listening(self.pid, self.ports) as now:
+                    before = {name: one.getsockname()[1] for name, one in now.items()}
+            except OSError as error:
+                self.reason = str(error)
+        watcher = threading.Thread(target=self._watched, args=(before,), daemon=True)
+        if before:
+            watcher.start()
+        try:
             yield self
+        finally:
+            self._ended.set()
+            if before:
+                watcher.join()

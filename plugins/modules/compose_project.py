@@ -257,6 +257,14 @@ reloaded:
   returned: success
   type: list
   elements: str
+handed_over:
+  description:
+    - Services with O(reload[].ports) whose sockets of before were stopped when they listened with others. Where that was tried and could not be done,
+      there is a warning with the reason.
+  returned: success
+  type: list
+  elements: str
+  sample: [caddy]
 provisioned:
   description: What the provision scripts changed, in their words.
   returned: success
@@ -343,6 +351,8 @@ def main():
         outcome = project.run(SLICE_SECONDS, started)
     except (ProjectError, EngineError, ValueError, OSError) as error:
         module.fail_json(msg=str(error), changed=earlier.changed)
+    for service, reason in outcome.not_handed_over.items():
+        module.warn(f"{service}: the sockets that it listened on before could not be stopped ({reason}); connections that came meanwhile may have been lost")
     result = {"changed": outcome.changed, **outcome.public()}
     if module._diff:
         result["diff"] = outcome.diff()

@@ -51,14 +51,14 @@ def caddy(folder: Path, **variables) -> Iterator[Edge]:
     def change(number: int) -> None:
         write(number)
         command = role_variable("caddy", "__caddy_reload").replace("/etc/caddy/Caddyfile", str(config)).replace("exec caddy", f"exec {program_}")
-        with HandOver(running.process.pid, (80, 443)).during():
+        with HandOver(running.process.pid, (80, 443)).during() as handing:
             done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, handing.done) == (0, True), (done.stderr, handing.reason)
 
     write()
     root = folder / ("0.pem" if variables.get("stack_tls") == "files" else "data/caddy/pki/authorities/local/root.crt")
     made = Edge("127.0.0.1", 80, 443 if secure else 0, str(root), change, page_at(page))
-    run = [program_, "run", "--config", str(config), "--adapter", "caddyfile"]
+    run = ["sh", "-c", role_variable("caddy", "__caddy_runs").replace("/etc/caddy/Caddyfile", str(config)).replace("exec caddy", f"exec {program_}")]
     running = Program(run, folder, lambda: (root.exists() or not secure) and speaks(made), environment)
     try:
         yield made

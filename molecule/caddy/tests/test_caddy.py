@@ -4,6 +4,7 @@
 # pylint: disable=wildcard-import,unused-wildcard-import  # the suite of all proxies is one file
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,8 @@ def test_a_new_route_is_taken_over_without_a_new_container(get, service, converg
 def test_runs_that_change_routes_lose_no_request(edge, converge, name):
     def change():
         for number in range(3):
-            assert converge(stack_routes=[*ROUTES, {"host": f"n{number}.shop.test", "upstream": "http://switch:20003"}]).changed(name) == 1
+            changed = converge("-v", stack_routes=[*ROUTES, {"host": f"n{number}.shop.test", "upstream": "http://switch:20003"}])
+            assert changed.changed(name) == 1 and re.search(r'handed_over"?:[\s\["-]+caddy', changed.output), changed.output
         assert converge().changed(name) == 1
 
     load = Load(edge).run(change)

@@ -162,7 +162,7 @@ def handed(monkeypatch):
     class HandOver:
         def __init__(self, pid, ports):
             found.append((pid, ports))
-            self.done = found.done
+            self.done, self.reason = found.done, ""
 
         @contextlib.contextmanager
         def during(self):
@@ -177,6 +177,10 @@ def test_the_ports_of_a_reload_are_those_of_the_containers_first_process(shop, h
     shop.run(reload=reload)
     assert shop.run(files=shop.files(live=b"b"), reload=reload).reloaded == ["web"]
     assert handed == [(4711, [80, 443])]
+    handed.done = False
+    assert shop.run(files=shop.files(live=b"c"), reload=reload).handed_over == []
+    handed.done = True
+    assert shop.run(files=shop.files(live=b"d"), reload=reload).handed_over == ["web"]
 
 
 @pytest.mark.parametrize(("done", "times"), [(True, 2), (False, 1)])
@@ -187,6 +191,27 @@ def test_what_refuses_after_its_sockets_were_stopped_takes_the_old_files_with_ne
     with pytest.raises(ProjectError, match="unknown directive"):
         shop.run(files=shop.files(live=b"bad"))
     assert read == [b"bad", b"a"][:times]
+    assert shop.run(check=True).reloaded == (["web"] if done else []), "nobody answers, so the next run tells it once more"
+
+
+def test_what_takes_the_old_files_again_has_them(shop, handed, live):
+    shop.run()
+    answers = [(1, "", "unknown directive"), (0, "", "")]
+    shop.docker.execute = lambda service, command: answers.pop(0)
+    with pytest.raises(ProjectError, match="web refused its new configuration and keeps the old one: unknown directive"):
+        shop.run(files=shop.files(live=b"bad"))
+    assert (live(), answers, shop.run().changed) == (b"a", [], False)
+
+
+def test_what_one_service_would_refuse_leaves_nothing_to_do_for_another(shop):
+    reload = ({**shop.spec.reload[0], "check": ["web", "-t"]}, {"service": "cache", "files": ["config/cache.conf"], "command": ["cache"]})
+    files = {**shop.files(), "config/cache.conf": (b"a", 0o644)}
+    shop.run(files=files, reload=reload)
+    shop.docker.execute = lambda service, command: (1, "", "unknown directive") if service == "web" else (0, "", "")
+    with pytest.raises(ProjectError, match="web would refuse"):
+        shop.run(files={**files, **shop.files(web=b"bad"), "config/live.conf": (b"b", 0o644), "config/cache.conf": (b"b", 0o644)}, reload=reload)
+    outcome = shop.run(files=files, reload=reload)
+    assert (outcome.changed, outcome.reloaded) == (False, [])
 
 
 def refused(service, command):

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.longshore.stack.plugins.module_utils import _listeners
 from ansible_collections.longshore.stack.plugins.module_utils._listeners import HandOver, listening
 
-# Listens at two ports, and for each line that it gets once more at the port of that number; what it accepts last is never answered.
+# Listens at two ports; then it does what it is told: a number is to listen once more at that one of them.
 SERVER = """
 import socket, sys
 def listener(port):
@@ -25,9 +25,16 @@ def listener(port):
 there = [listener(0), listener(0)]
 ports = [one.getsockname()[1] for one in there]
 print(*ports, flush=True)
-for line in sys.stdin:
-    there.append(listener(ports[int(line)]))
-    print("more", flush=True)
+for line in map(str.strip, sys.stdin):
+    if line == "take":
+        client = there[0].accept()[0]
+    elif line == "drop":
+        client.close()
+    elif line == "close":
+        there[0].close()
+    else:
+        there.append(listener(ports[int(line)]))
+    print("done", flush=True)
 """
 
 
@@ -37,9 +44,12 @@ class Server:
         self.ports = [int(port) for port in self.process.stdout.readline().split()]
 
     def listens_once_more(self, number):
-        self.process.stdin.write(f"{number}\n")
+        self.tell(number)
+
+    def tell(self, what):
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        assert self.process.stdout.readline() == "more\n"
+        assert self.process.stdout.readline() == "done\n"
 
     def sockets(self):
         with listening(self.process.pid, self.ports) as found:
@@ -113,6 +123,52 @@ def test_where_there_is_no_such_process_the_block_runs_all_the_same(pid):
     with handing.during():
         pass
     assert not handing.done
+
+
+def test_what_the_process_closes_meanwhile_is_closed(server):
+    """Also what does not listen: a copy that lived on would keep its client from seeing the end."""
+    can_be_had(server)
+    client = socket.create_connection(("127.0.0.1", server.ports[0]), 5)
+    with HandOver(server.process.pid, server.ports).during():
+        server.tell("take")
+        time.sleep(0.2)
+        server.tell("drop")
+        client.settimeout(1)
+        assert client.recv(1) == b""
+        server.tell("close")
+        time.sleep(0.2)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.ports[0]), 5)
+    client.close()
+
+
+def test_why_it_could_not_be_seen_to_is_said(monkeypatch):
+    def refused(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(_listeners, "_call", refused)
+    with HandOver(1, [80]).during() as handing:
+        pass
+    assert (handing.done, handing.reason) == (False, "[Errno 1] Operation not permitted")
+    with HandOver(1, []).during() as handing:
+        pass
+    assert handing.reason == "", "nobody asked for it"
+
+
+def test_a_number_that_another_file_has_got_meanwhile_is_passed_over_and_closed(server, monkeypatch):
+    can_be_had(server)
+    real, before, taken = _listeners._call, len(os.listdir("/proc/self/fd")), []
+
+    def stale(number, *arguments):
+        if number != _listeners.PIDFD_GETFD:
+            return real(number, *arguments)
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+        return taken[-1]
+
+    monkeypatch.setattr(_listeners, "_call", stale)
+    with listening(server.process.pid, server.ports) as found:
+        assert found == {}
+    assert taken and len(os.listdir("/proc/self/fd")) == before
 
 
 def test_nothing_of_the_copies_stays_open(server):
