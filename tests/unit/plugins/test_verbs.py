@@ -318,3 +318,23 @@ def test_a_command_in_the_live_release_has_a_process_of_its_host(decides):
     assert "one runs it in beat" in output and "two runs it in web" in output, output
     _status, output = decides({}, seen, stack_apps=apps, arguments=("--limit", "two", "-e", "app_process=worker"))
     assert "two runs it in worker" in output, output
+
+
+@pytest.mark.parametrize(
+    ("back", "started"),
+    [
+        ({"one": {"failed": False}, "two": {"failed": False}}, True),
+        # There it may still run for the release that failed.
+        ({"one": {"failed": True, "msg": "no engine"}, "two": {"failed": False}}, False),
+    ],
+)
+def test_what_must_not_run_twice_starts_where_it_ran_before_when_it_has_stopped_where_its_place_is_now(decides, back, started):
+    (task,) = tasks_of("deploy", "Start where it ran before")
+    spec = {"release": "2-b", "version": "2", "alone": ["beat"]}
+    results = {"__app_taken_back": back, "__app_release": {"one": {"spec": {**spec, "singletons": ["beat"]}}, "two": {"spec": {**spec, "singletons": []}}}}
+    shown = {"ansible.builtin.debug": {"msg": "starts on {{ inventory_hostname }}"}, "when": task["when"]}
+    why = {"ansible.builtin.debug": {"msg": "why: {{ __app_reason | to_json }}"}, "run_once": True}
+    _status, output = decides(results, shown, why)
+    assert ("starts on two" in output, "starts on one" in output) == (started, False), output
+    assert ("[one] was not taken back: no engine" in output) == (not started), output
+    assert ("what ran before still serves" in output) == started, output
