@@ -53,6 +53,8 @@ class Process(http.server.BaseHTTPRequestHandler):
             self.say("part " * 1000, extra={"Content-Range": "bytes 0-4999/9000"}, status=206)
         elif last == "packed":
             self.say("as it is stored", extra={"Content-Encoding": "gzip"})
+        elif last == "busy":
+            self.say(self.name, status=503)
         elif last == "own":
             self.say(self.name, extra={"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"})
         elif length:

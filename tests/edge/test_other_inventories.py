@@ -209,6 +209,13 @@ def test_a_host_that_hangs_up_is_left_out_once_it_is_seen(run, hosts):
         assert {who(edge) for _request in range(40)} == {"first"}
 
 
+def test_an_application_that_says_503_has_no_host_left_out(run, hosts):
+    edge = run(**on_two_hosts())
+    busy = [edge.ask("/busy") for _request in range(20)]
+    assert ({answer.status for answer in busy}, {answer.text for answer in busy}) == ({503}, {"first", "second"})
+    assert {who(edge) for _request in range(40)} == {"first", "second"}
+
+
 def test_when_all_hosts_were_away_the_first_that_is_back_has_all_requests(run, hosts):
     edge = run(**on_two_hosts())
     for host in hosts:
