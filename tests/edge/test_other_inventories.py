@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import os
+import re
 import socket
 import socketserver
 import ssl
@@ -112,6 +114,45 @@ def test_s3_gets_a_large_object_while_it_is_sent_and_gives_its_size(services):
         answer = read_all(connection)[-1]
     assert answer.json == {"process": "s3", "length": len(part) * count, "sha256": digest.hexdigest()}
     assert services.ask("/shop/long", S3, "HEAD").headers["content-length"] == "100003"
+
+
+# -- guarded files -----------------------------------------------------------------------------------------------------------
+
+FILES, INSIDE = "files.shop.test", "inside.shop.test"
+PASSWORD = "canary-of-the-edge"
+
+
+@pytest.fixture
+def guarded(run):
+    """Files behind a password and files for a network alone, each with an upstream beside them at the same name."""
+    files = {"static": {"folder": "/srv/site", "fallback": "/index.html"}}
+    guards = {FILES: {"basic_auth": [{"user": "ops", "password": PASSWORD}]}, INSIDE: {"allow": [f"{SECOND}/32"]}}
+    routes = [{"host": host, **guard, **what} for host, guard in guards.items() for what in (files, {"path": "/api", "upstream": "http://switch:20003"})]
+    routes.append({"host": FILES, "path": "/moved", "redirect": "https://secret.shop.test/", **guards[FILES]})
+    with processes():
+        yield run(stack_routes=routes)
+
+
+SPELLINGS = [
+    "/docs/index.html", "//docs/index.html", "/docs//index.html", "/docs%2findex.html", "/docs%2Findex.html", "/%2fdocs/index.html",
+    "/x%2f..%2fdocs/index.html", "/api/../docs/index.html", "/api/..%2fdocs/index.html", "/api%2f..%2fdocs/index.html",
+    "/api%2fx", "//api/x", "/api/x", "/moved%2fx", "/moved",
+]  # fmt: skip
+UPGRADES = [("h2c",), ("h2c", "websocket"), ("websocket", "h2c"), ("websocket",)]
+
+
+@pytest.mark.parametrize("host", [FILES, INSIDE])
+def test_nobody_gets_guarded_files_by_another_spelling_or_another_protocol(guarded, host):
+    team = dataclasses.replace(guarded, source=SECOND)
+    known = {"Authorization": "Basic " + base64.b64encode(f"ops:{PASSWORD}".encode()).decode()}
+    assert [team.ask(path, host, headers=known).text for path in ("/docs/index.html", "/api/x")] == ["<p>docs</p>", "plain /api/x"]
+    for path in SPELLINGS:
+        for upgrades in ((), *UPGRADES):
+            lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Connection: {'Upgrade, ' if upgrades else ''}close", *(f"Upgrade: {name}" for name in upgrades)]
+            (answer,) = guarded.raw("\r\n".join([*lines, "", ""]).encode(), host)
+            assert answer.status in (301, 307, 308, 400, 401, 403, 404), (path, upgrades, answer)
+            said = answer.text + answer.headers.get("location", "")
+            assert not re.search(r"<p>|plain /|secret", said), (path, upgrades, answer)
 
 
 # -- several application hosts -----------------------------------------------------------------------------------------------
