@@ -215,6 +215,12 @@ def on_two_hosts(health: bool = True, **options) -> dict:
     return {"stack_apps": apps, "stack_routes": [], "groups": {"app": ["box", SECOND]}}
 
 
+def may_go_without(kind: str, health: bool) -> None:
+    """A proxy that needs a health path is refused without one."""
+    if not health and (remark := _routes.REMARKS.get((kind, "app"))):
+        pytest.skip(f"{kind} has it {remark}")
+
+
 def who(edge: Edge, method: str = "GET", **headers: str) -> str:
     """The host that answered."""
     answer = edge.ask("/own", method=method, headers=headers)
@@ -223,7 +229,8 @@ def who(edge: Edge, method: str = "GET", **headers: str) -> str:
 
 
 @pytest.mark.parametrize("health", [True, False], ids=["with a health path", "without"])
-def test_two_hosts_share_the_requests_and_one_alone_has_all_of_them_until_the_other_is_back(run, hosts, health):
+def test_two_hosts_share_the_requests_and_one_alone_has_all_of_them_until_the_other_is_back(kind, run, hosts, health):
+    may_go_without(kind, health)
     edge = run(**on_two_hosts(health))
     assert min(Counter(who(edge) for _request in range(40))[name] for name in ("first", "second")) >= 5
     hosts[1].die()
@@ -267,8 +274,7 @@ def cookie(edge: Edge, **headers: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("health", [True, False], ids=["with a health path", "without"])
 def test_a_visitor_stays_on_a_host_for_as_long_as_it_is_there(kind, run, hosts, health):
-    if not health and (remark := _routes.REMARKS.get((kind, "sticky"))):
-        pytest.skip(f"{kind} has it {remark}")
+    may_go_without(kind, health)
     edge = run(**on_two_hosts(health, sticky=True))
     visitors = dict(cookie(edge) for _visitor in range(40))
     assert set(visitors) == {"first", "second"}
