@@ -118,10 +118,13 @@ def test_what_a_client_says_about_itself_is_not_believed(edge: Edge):
 
 
 def test_no_other_protocol_leads_past_the_guards_of_a_route(edge: Edge):
-    upgrade = {"Connection": "Upgrade, HTTP2-Settings, close", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
+    settings = {"Connection": "Upgrade, HTTP2-Settings, close", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
     for host in (APP, f"plain.{DOMAIN}"):
-        answer = edge.ask("/headers", host, headers=upgrade)
-        assert answer.status in (400, 404) or not {"upgrade", "http2-settings"} & set(answer.json["headers"]), (host, answer)
+        for upgrade in ("h2c", "h2c, websocket", "h2c\r\nUpgrade: websocket", "websocket\r\nUpgrade: h2c"):
+            answer = edge.ask("/headers", host, headers={**settings, "Upgrade": upgrade})
+            if answer.status not in (400, 404):
+                told = answer.json["headers"]
+                assert told.get("upgrade") in ((None, "websocket") if "\r" in upgrade else (None,)) and "http2-settings" not in told, (host, upgrade, answer)
 
 
 # -- what is sent and what comes back ----------------------------------------------------------------------------------------

@@ -196,7 +196,9 @@ def _proxy(route: Route, number: str) -> list[str]:
     lines += ["header_up X-Real-IP {client_ip}", *(f"header_up -{name}" for name in CLAIMS)]
     # Another protocol than WebSockets, such as h2c, would be a tunnel past the guards of other routes.
     other = _block(f"@other{number}", ["header Upgrade *", "not header_regexp Upgrade (?i)^websocket$"])
-    return [*other, f"request_header @other{number} -Upgrade", *_block(f"reverse_proxy {' '.join(route.upstreams)}", lines)]
+    # The matcher is content with one of several values, and the first one would be handed on.
+    alone = [f"@websocket{number} header Upgrade *", f"request_header @websocket{number} Upgrade websocket"]
+    return [*other, f"request_header @other{number} -Upgrade", *alone, *_block(f"reverse_proxy {' '.join(route.upstreams)}", lines)]
 
 
 def _block(head: str, lines: Iterable[str]) -> list[str]:

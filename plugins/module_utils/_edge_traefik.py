@@ -27,6 +27,8 @@ CIPHERS = [
 LONGEST_REQUEST = "10m"
 # Behind everything that it says of a route: an application under maintenance comes first.
 FIRST = 1_000_000
+# Answers 404 to everybody: no client has that address. The Caddy beside it would not, for there nothing guards the files.
+NOBODY = {"ipAllowList": {"sourceRange": ["255.255.255.255/32"], "rejectStatusCode": 404}}
 
 Data = dict[str, Any]
 
@@ -82,7 +84,7 @@ def _entry(edge: Edge, port: int) -> Data:
 def _dynamic(edge: Edge) -> Data:
     secure = edge.tls != "off"
     routers: Data = {}
-    middlewares: Data = {}
+    middlewares: Data = {"nobody": NOBODY}
     services: Data = {"pages": _pages(SITES)}
     transports: Data = {"once": {"maxIdleConnsPerHost": -1}}
     for number, route in _numbered(edge):
@@ -95,12 +97,12 @@ def _dynamic(edge: Edge) -> Data:
             transports[name] = _transport(route)
         if route.upstreams and route.kind != "app":
             # It would be a tunnel past the guards of other routes. The switch of an application lets none through.
-            other = _router(edge, route, number, [], "pages", FIRST)
+            other = _router(edge, route, number, ["nobody"], "pages", FIRST)
             routers[f"other-{number}"] = {**other, "rule": f"{other['rule']} && HeaderRegexp(`Upgrade`, `(?i)h2c`)"}
     for number, (host, routes) in enumerate(edge.sites.items(), 1):
         if len(routes) > 1 and any(route.allow or route.logins for route in routes):
             # What is behind may read an encoded slash as one; Traefik, which looks for guards, does not.
-            hidden = _router(edge, replace(routes[-1], path="/"), number, [], "pages", FIRST)
+            hidden = _router(edge, replace(routes[-1], path="/"), number, ["nobody"], "pages", FIRST)
             routers[f"hidden-{number}"] = {**hidden, "rule": f"Host(`{host}`) && PathRegexp(`(?i)%2f`)"}
     found: Data = {"http": {"routers": routers, "middlewares": middlewares, "services": services, "serversTransports": transports}}
     if secure:

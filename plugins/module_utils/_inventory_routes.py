@@ -45,6 +45,8 @@ def check_routes(stack: Stack, report: Report) -> None:
                 rule(where, process, route, host, report)
             if process is None:
                 target(stack, where, route, host, report)
+            else:
+                spread(stack, where, process, route, host, report)
             if "proxy" in host.groups:
                 capable(where, process, route, host, report)
         owners(stack, found, host, report)
@@ -176,9 +178,20 @@ def sticky(where: Path, process: Given | None, route: Given, host: Host, report:
             example="replicas: 1",
             host=host.name,
         )
-    if process and route["sticky"] and host.values.get("stack_proxy") == "traefik" and not (process["health"] or {}).get("path"):
-        says = f"keeps a visitor on a host that is gone: traefik sees that by a health path alone, and {process['name']} has none"
-        report.add((*where, "sticky"), says, value=True, allowed="a process with health.path", example="health: {path: /health}", host=host.name)
+
+
+def spread(stack: Stack, where: Path, process: Given, route: Given, host: Host, report: Report) -> None:
+    """Whether the proxy sees which of several application hosts is gone."""
+    several = len(stack.groups.get("app", ())) > 1 and not process["singleton"]
+    if several and host.values.get("stack_proxy") == "traefik" and not (process["health"] or {}).get("path"):
+        report.add(
+            where,
+            f"leads to hosts of which one may be gone: traefik sees that by a health path alone, and {process['name']} has none",
+            value=f"{route['host']}{route['path'] or '/'}",
+            allowed="a process with health.path, one application host, or stack_proxy: caddy or nginx",
+            example="health: {path: /health}",
+            host=host.name,
+        )
 
 
 def target(stack: Stack, where: Path, route: Given, host: Host, report: Report) -> None:

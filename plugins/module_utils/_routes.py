@@ -60,9 +60,9 @@ REFUSED: dict[tuple[str, str], str] = {
 }
 # What is to be known of what a proxy has.
 REMARKS: dict[tuple[str, str], str] = {
+    ("traefik", "app"): "where there are several application hosts for a process with a health path",
     ("traefik", "service"): "except objects of S3 with `//`, `/./` or `/../` in their name",
     ("traefik", "compress"): "and unpacks what comes packed for a client that did not ask for it",
-    ("traefik", "sticky"): "for a process with a health path",
     ("traefik", "security"): "in place of what the application gives",
     ("traefik", "stack_trusted_proxies"): "in `X-Forwarded-For`; who comes past them has no address: `allow` keeps him out, all share a limit",
     ("traefik", "slow clients"): "after ten minutes, which is also the longest that an upload may take",

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import os
+import re
 import socket
 import socketserver
 import ssl
@@ -114,6 +116,45 @@ def test_s3_gets_a_large_object_while_it_is_sent_and_gives_its_size(services):
     assert services.ask("/shop/long", S3, "HEAD").headers["content-length"] == "100003"
 
 
+# -- guarded files -----------------------------------------------------------------------------------------------------------
+
+FILES, INSIDE = "files.shop.test", "inside.shop.test"
+PASSWORD = "canary-of-the-edge"
+
+
+@pytest.fixture
+def guarded(run):
+    """Files behind a password and files for a network alone, each with an upstream beside them at the same name."""
+    files = {"static": {"folder": "/srv/site", "fallback": "/index.html"}}
+    guards = {FILES: {"basic_auth": [{"user": "ops", "password": PASSWORD}]}, INSIDE: {"allow": [f"{SECOND}/32"]}}
+    routes = [{"host": host, **guard, **what} for host, guard in guards.items() for what in (files, {"path": "/api", "upstream": "http://switch:20003"})]
+    routes.append({"host": FILES, "path": "/moved", "redirect": "https://secret.shop.test/", **guards[FILES]})
+    with processes():
+        yield run(stack_routes=routes)
+
+
+SPELLINGS = [
+    "/docs/index.html", "//docs/index.html", "/docs//index.html", "/docs%2findex.html", "/docs%2Findex.html", "/%2fdocs/index.html",
+    "/x%2f..%2fdocs/index.html", "/api/../docs/index.html", "/api/..%2fdocs/index.html", "/api%2f..%2fdocs/index.html",
+    "/api%2fx", "//api/x", "/api/x", "/moved%2fx", "/moved",
+]  # fmt: skip
+UPGRADES = [("h2c",), ("h2c", "websocket"), ("websocket", "h2c"), ("websocket",)]
+
+
+@pytest.mark.parametrize("host", [FILES, INSIDE])
+def test_nobody_gets_guarded_files_by_another_spelling_or_another_protocol(guarded, host):
+    team = dataclasses.replace(guarded, source=SECOND)
+    known = {"Authorization": "Basic " + base64.b64encode(f"ops:{PASSWORD}".encode()).decode()}
+    assert [team.ask(path, host, headers=known).text for path in ("/docs/index.html", "/api/x")] == ["<p>docs</p>", "plain /api/x"]
+    for path in SPELLINGS:
+        for upgrades in ((), *UPGRADES):
+            lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Connection: {'Upgrade, ' if upgrades else ''}close", *(f"Upgrade: {name}" for name in upgrades)]
+            (answer,) = guarded.raw("\r\n".join([*lines, "", ""]).encode(), host)
+            assert answer.status in (301, 307, 308, 400, 401, 403, 404), (path, upgrades, answer)
+            said = answer.text + answer.headers.get("location", "")
+            assert not re.search(r"<p>|plain /|secret", said), (path, upgrades, answer)
+
+
 # -- several application hosts -----------------------------------------------------------------------------------------------
 
 
@@ -174,6 +215,12 @@ def on_two_hosts(health: bool = True, **options) -> dict:
     return {"stack_apps": apps, "stack_routes": [], "groups": {"app": ["box", SECOND]}}
 
 
+def may_go_without(kind: str, health: bool) -> None:
+    """A proxy that needs a health path is refused without one."""
+    if not health and (remark := _routes.REMARKS.get((kind, "app"))):
+        pytest.skip(f"{kind} has it {remark}")
+
+
 def who(edge: Edge, method: str = "GET", **headers: str) -> str:
     """The host that answered."""
     answer = edge.ask("/own", method=method, headers=headers)
@@ -182,7 +229,8 @@ def who(edge: Edge, method: str = "GET", **headers: str) -> str:
 
 
 @pytest.mark.parametrize("health", [True, False], ids=["with a health path", "without"])
-def test_two_hosts_share_the_requests_and_one_alone_has_all_of_them_until_the_other_is_back(run, hosts, health):
+def test_two_hosts_share_the_requests_and_one_alone_has_all_of_them_until_the_other_is_back(kind, run, hosts, health):
+    may_go_without(kind, health)
     edge = run(**on_two_hosts(health))
     assert min(Counter(who(edge) for _request in range(40))[name] for name in ("first", "second")) >= 5
     hosts[1].die()
@@ -233,8 +281,7 @@ def cookie(edge: Edge, **headers: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("health", [True, False], ids=["with a health path", "without"])
 def test_a_visitor_stays_on_a_host_for_as_long_as_it_is_there(kind, run, hosts, health):
-    if not health and (remark := _routes.REMARKS.get((kind, "sticky"))):
-        pytest.skip(f"{kind} has it {remark}")
+    may_go_without(kind, health)
     edge = run(**on_two_hosts(health, sticky=True))
     visitors = dict(cookie(edge) for _visitor in range(40))
     assert set(visitors) == {"first", "second"}

@@ -150,3 +150,9 @@ def test_the_access_log_can_be_off():
 
 def test_global_options_of_the_user_are_among_those_of_the_collection():
     assert "\n\tocsp_stapling off\n}\n" in text(extra="ocsp_stapling off\n")
+
+
+def test_an_upstream_hears_of_no_other_protocol_than_websockets():
+    steps = ["header_regexp Upgrade (?i)^websocket$ }", "request_header @other1 -Upgrade", "request_header @websocket1 Upgrade websocket", "reverse_proxy"]
+    places = [flat().index(step) for step in steps]
+    assert places == sorted(places)

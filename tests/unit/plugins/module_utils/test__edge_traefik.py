@@ -125,3 +125,12 @@ def test_no_other_protocol_comes_to_an_upstream_that_no_switch_guards():
     found = http(WEB, Route("l.test", kind="upstream", upstreams=("legacy:80",)))["routers"]
     assert found["other-2"]["rule"] == "Host(`l.test`) && HeaderRegexp(`Upgrade`, `(?i)h2c`)" and found["other-2"]["service"] == "pages"
     assert "other-1" not in found and found["other-2"]["priority"] > found["route-2"]["priority"]
+
+
+def test_what_leads_nowhere_ends_before_the_files_which_have_no_guards_where_they_are():
+    logins = (Login("ops", "$2b$x"),)
+    site = Route("a.test", kind="static", static=Static("/srv/site", "/index.html"), logins=logins)
+    found = http(site, Route("a.test", "/api", kind="upstream", upstreams=("legacy:80",), logins=logins))
+    assert {found["routers"][name]["middlewares"][0] for name in ("hidden-1", "other-1")} == {"nobody"}
+    assert found["middlewares"]["nobody"]["ipAllowList"] == {"sourceRange": ["255.255.255.255/32"], "rejectStatusCode": 404}
+    assert "basicAuth" not in files(Edge((site,)))["config/pages/Caddyfile"]

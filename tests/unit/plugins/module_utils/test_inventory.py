@@ -264,9 +264,9 @@ MEANING = {
         "stack_apps[shop].processes[web].routes[0].sticky",
         "the switch spreads requests",
     ),
-    "sticky without a look at the host": (
-        {"variables": {"stack_proxy": "traefik"}, "apps": [web(health=None, routes=[{"host": "app.shop.mycompany.net", "sticky": True}])]},
-        "stack_apps[shop].processes[web].routes[0].sticky",
+    "several hosts that nobody looks at": (
+        {"variables": {"stack_proxy": "traefik"}, "hosts": {**TWO_HOSTS, "web2": ("app",)}, "apps": [web(health=None)]},
+        "stack_apps[shop].processes[web].routes[0]",
         "traefik sees that by a health path alone",
     ),
     "header with a quote": (
@@ -957,6 +957,23 @@ def test_what_one_proxy_cannot_another_can():
     assert problems_of(variables={"stack_proxy": "nginx", "stack_tls": "off"}, apps=[limited]) == []
     (problem,) = problems_of(apps=[limited])
     assert "stack_proxy: traefik or nginx" in problem.allowed
+
+
+@pytest.mark.parametrize(
+    ("proxy", "hosts", "changes"),
+    [
+        ("traefik", {}, {}),
+        ("traefik", {"web2": ("app",)}, {"health": {"path": "/health"}}),
+        ("traefik", {"web2": ("app",)}, {"singleton": True}),
+        ("traefik", {"web2": ("app",)}, {"routes": []}),
+        ("caddy", {"web2": ("app",)}, {}),
+    ],
+    ids=["one host", "looked at", "on one host alone", "without routes", "another proxy"],
+)
+def test_a_process_without_a_health_path_is_right_where_traefik_does_not_spread_its_requests(proxy, hosts, changes):
+    given = {"variables": {"stack_proxy": proxy}, "hosts": {**TWO_HOSTS, **hosts}}
+    sticky = {"routes": [{"host": "app.shop.mycompany.net", "sticky": True}]}
+    assert problems_of(**given, apps=[web(**{"health": None, **sticky, **changes})]) == []
 
 
 def test_the_variables_of_a_proxy_that_is_not_chosen_ask_for_nothing():
