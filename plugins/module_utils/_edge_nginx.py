@@ -286,7 +286,7 @@ def _proxy(route: Route, number: int) -> list[str]:
 
 
 def _files(static: Static, path: str, common: list[str]) -> list[str]:
-    root = [*common, f"root {inside(static.folder)};", *([f'rewrite "^{path}(/.*)?$" $1 break;'] if path else [])]
+    root = [*common, f"root {inside(static.folder)};", *([f'rewrite "^{path}/?(.*)$" /$1 break;'] if path else [])]
     age = f"public, max-age={static.max_age}" if static.max_age else "no-cache"
     forever = ['add_header Cache-Control "public, max-age=31536000, immutable";', "try_files $uri =404;"]
     lines = _block(f'location ~ "^{path}/(?:.*/)?\\.(?:git|env|ht)"', ["return 404;"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -119,6 +120,9 @@ def _numbered(edge: Edge) -> Iterator[tuple[int, Route]]:
 
 def _rule(route: Route) -> str:
     path = "" if route.path == "/" else f" && (Path(`{route.path}`) || PathPrefix(`{route.path}/`))"
+    if path and not route.upstreams:
+        # As the Caddy beside it matches, which takes no notice of case: what it would serve has its guards here.
+        path = f" && PathRegexp(`(?i)^{re.escape(route.path)}(/|$)`)"
     return f"Host(`{route.host}`){path}"
 
 

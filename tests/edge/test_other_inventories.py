@@ -118,7 +118,7 @@ def test_s3_gets_a_large_object_while_it_is_sent_and_gives_its_size(services):
 
 # -- guarded files -----------------------------------------------------------------------------------------------------------
 
-FILES, INSIDE = "files.shop.test", "inside.shop.test"
+FILES, INSIDE, OPEN = "files.shop.test", "inside.shop.test", "open.shop.test"
 PASSWORD = "canary-of-the-edge"
 
 
@@ -129,6 +129,9 @@ def guarded(run):
     guards = {FILES: {"basic_auth": [{"user": "ops", "password": PASSWORD}]}, INSIDE: {"allow": [f"{SECOND}/32"]}}
     routes = [{"host": host, **guard, **what} for host, guard in guards.items() for what in (files, {"path": "/api", "upstream": "http://switch:20003"})]
     routes.append({"host": FILES, "path": "/moved", "redirect": "https://secret.shop.test/", **guards[FILES]})
+    # Beside files for everybody.
+    routes += [{"host": OPEN, "static": {"folder": "/srv/site"}}, {"host": OPEN, "path": "/private", **files, **guards[FILES]}]
+    routes += [{"host": OPEN, "path": "/gone", "redirect": "https://secret.shop.test/", **guards[FILES]}]
     with processes():
         yield run(stack_routes=routes)
 
@@ -153,6 +156,21 @@ def test_nobody_gets_guarded_files_by_another_spelling_or_another_protocol(guard
             assert answer.status in (301, 307, 308, 400, 401, 403, 404), (path, upgrades, answer)
             said = answer.text + answer.headers.get("location", "")
             assert not re.search(r"<p>|plain /|secret", said), (path, upgrades, answer)
+
+
+@pytest.mark.parametrize("path", ["/private/docs/index.html", "/PRIVATE/docs/index.html", "/Private/docs/", "/%50rivate/docs/index.html", "/gone", "/GONE", "/gone/x"])
+def test_nobody_gets_guarded_files_beside_open_ones_by_another_spelling(guarded, path):
+    answer = guarded.ask(path, OPEN)
+    assert answer.status in (401, 404), answer
+    assert not re.search(r"<p>|secret", answer.text + answer.headers.get("location", "")), answer
+
+
+def test_files_below_a_path_begin_there(guarded):
+    known = {"Authorization": "Basic " + base64.b64encode(f"ops:{PASSWORD}".encode()).decode()}
+    for path in ("/private", "/private/", "/private/index.html"):
+        assert guarded.ask(path, OPEN, headers=known).text == "<p>the start page</p>", path
+    assert guarded.ask("/private/docs/index.html", OPEN, headers=known).text == "<p>docs</p>"
+    assert guarded.ask("/index.html", OPEN).text == "<p>the start page</p>"
 
 
 # -- several application hosts -----------------------------------------------------------------------------------------------

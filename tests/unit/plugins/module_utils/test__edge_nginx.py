@@ -106,7 +106,7 @@ def test_a_redirect_is_told_only_behind_its_guards():
 def test_files_below_a_path_are_found_without_it_and_hidden_ones_never():
     found = flat(Route("a.test", "/docs", kind="static", static=Static("/srv/site", "/index.html", 60, ("/assets/*", "/x.js"))))
     assert 'location ~ "^/docs/(?:.*/)?\\.(?:git|env|ht)" { return 404; }' in found
-    assert 'root /srv/static/srv/site; rewrite "^/docs(/.*)?$" $1 break;' in found
+    assert 'root /srv/static/srv/site; rewrite "^/docs/?(.*)$" /$1 break;' in found
     assert 'location ~ "^/docs/assets/"' in found and 'location ~ "^/docs/x\\.js$"' in found
     assert 'add_header Cache-Control "public, max-age=60"; try_files $uri $uri/index.html /index.html =404;' in found
 

@@ -33,6 +33,11 @@ def test_each_route_has_a_router_whose_path_means_itself_and_what_is_below_it():
     assert found["route-1"]["priority"] > found["route-2"]["priority"]
 
 
+def test_what_the_caddy_beside_it_serves_is_found_in_every_case_as_that_one_finds_it():
+    site = Route("a.test", "/app.v1", kind="static", static=Static("/srv/site"))
+    assert http(WEB, site)["routers"]["route-1"]["rule"] == r"Host(`a.test`) && PathRegexp(`(?i)^/app\.v1(/|$)`)"
+
+
 def test_a_name_is_served_over_the_connection_that_was_made_for_it_alone():
     found = given(WEB, Route("b.test", app="shop", upstreams=("switch:2",)))
     assert [found["http"]["routers"][name]["tls"]["options"] for name in ("route-1", "route-2")] == ["site-1", "site-2"]
