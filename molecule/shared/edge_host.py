@@ -12,9 +12,9 @@ from edge_client import Edge
 REDIRECT = "s#app.shop.test/new[0-9]*#app.shop.test/new{number}#"
 
 
-def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str = REDIRECT, around: str = "") -> Iterator[Edge]:
+def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str = REDIRECT, around: str = "", **more) -> Iterator[Edge]:
     """authority: file of this machine. config: the proxy's file on the host. edit: what makes a change of it. reload: in its container.
-    around: a command of the host that runs another one."""
+    around: a command of the host that runs another one. more: of the Edge."""
     page = f"/var/lib/molecule/{role}/maintenance/shop.html"
 
     def change(number: int) -> None:
@@ -29,5 +29,5 @@ def edge_on(host, role: str, authority: str, config: str, reload: str, edit: str
 
     # The address that leads out, not one of the engine's own networks.
     address = re.search(r"src (\S+)", host.check_output("ip -4 -o route get 192.0.2.1"))[1]
-    yield Edge(address, 80, 443, authority, change, maintenance, proxy=role)
+    yield Edge(address, 80, 443, authority, change, maintenance, proxy=role, **more)
     change(0)
