@@ -282,7 +282,7 @@ def proxy(tmp_path, authority, request):
         one.stop()
 
 
-def until(good: Callable[[], object], seconds: float = 30) -> float:
+def until(good: Callable[[], object], seconds: float = 90) -> float:
     """Seconds until it is so."""
     begin = time.monotonic()
     while True:
