@@ -353,6 +353,7 @@ class Project:
                 # With its files each of the others has what was kept for it.
                 state["previous"] = {**self.kept, service: state["previous"].get(service, {})}
                 self._put_back(state, service)
+                self._save(state)
                 raise ProjectError(f"{service} would refuse its new configuration, so its container stays as it is: {reason}")
 
     def _as_it_was(self, state: dict[str, Any], path: str, content: bytes | None) -> None:
@@ -479,7 +480,7 @@ class Project:
         if not result.ok:
             raise ProjectError(
                 f"{service} refused its new configuration when it ran with it already, and takes the old one no more: {result.reason()}; run this again, "
-                f"or restart its container"
+                "or restart its container"
             )
         state["reloaded"] |= {service: applied} if applied else {}
         self._save(state)

@@ -244,11 +244,8 @@ class Releases(Members):
             self._start_singletons(live)
         self._drop([name for name in self.never_live() if name != self.app.release])
 
-    def stand_by(self, alone_here: bool = True) -> None:
-        """The release is live elsewhere already, and is not taken back; here it is not, and until the next run goes on whatever is well serves.
-
-        alone_here: whether those of its processes that must not run twice have their place on this host. Elsewhere they may run already.
-        """
+    def stand_by(self) -> None:
+        """The release is live elsewhere already, and is not taken back; here it is not, and until the next run goes on whatever is well serves."""
         live = self.marked()
         if live in ("", self.app.release):
             return
@@ -256,7 +253,7 @@ class Releases(Members):
             self._bring_back(live, spare=all(member.well for member in self.observe() if member.release == self.app.release))
         finally:
             mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
-            if alone_here and not (mine and all(member.well for member in mine)):
+            if not self.app.alone_elsewhere and not (mine and all(member.well for member in mine)):
                 self._do("stop", [member for member in mine if member.running])
                 self._start_singletons(live)
 

@@ -336,7 +336,7 @@ class Call:
         return {}
 
     def stood_by(self) -> dict[str, Any]:
-        self.releases.stand_by(bool(self.spec["singletons"]))
+        self.releases.stand_by()
         return {}
 
     def recalled(self) -> dict[str, Any]:

@@ -212,6 +212,11 @@ def test_what_one_service_would_refuse_leaves_nothing_to_do_for_another(shop):
         shop.run(files={**files, **shop.files(web=b"bad"), "config/live.conf": (b"b", 0o644), "config/cache.conf": (b"b", 0o644)}, reload=reload)
     outcome = shop.run(files=files, reload=reload)
     assert (outcome.changed, outcome.reloaded) == (False, [])
+    # Also where the one that refuses has nothing of its own to take over.
+    with pytest.raises(ProjectError, match="web would refuse"):
+        shop.run(files={**files, **shop.files(web=b"bad"), "config/cache.conf": (b"b", 0o644)}, reload=reload)
+    outcome = shop.run(files=files, reload=reload)
+    assert (outcome.changed, outcome.reloaded) == (False, [])
 
 
 def refused(service, command):

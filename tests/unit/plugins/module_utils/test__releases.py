@@ -830,8 +830,9 @@ def test_a_release_that_is_ill_when_it_should_go_live_loses_its_requests(shop, i
 
 
 def test_a_scheduler_does_not_start_where_its_place_is_no_more(shop):
-    run = half_way(shop, "web")
-    run.stand_by(alone_here=False)
+    half_way(shop, "web")
+    shop.more = {"alone_elsewhere": True}
+    shop.run("new").stand_by()
     assert not [name for name in shop.running() if name.endswith("beat")]
 
 
