@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.longshore.stack.plugins.module_utils._inventory import Files, Report, text_report
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_rules import check, check_placeholders
 from ansible_collections.longshore.stack.plugins.plugin_utils.certificates import checked
 from ansible_collections.longshore.stack.plugins.plugin_utils.controller_files import found, read_file, search_path
 from ansible_collections.longshore.stack.plugins.plugin_utils.inventory import InventoryReader, with_origins
+
+# Ansible loads an action in its main process, and each task runs in a copy of that. With the lookups loaded there none of the copies has to do it again.
+for _lookup in ("wiring", "edge", "endpoint"):
+    lookup_loader.get(f"longshore.stack.{_lookup}")
 
 
 class ActionModule(ActionBase):

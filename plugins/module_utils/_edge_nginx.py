@@ -124,7 +124,7 @@ def _proxied() -> list[str]:
         "X-Forwarded-Host": host,
         **dict.fromkeys(CLAIMS, '""'),
     }
-    return ["proxy_http_version 1.1;", "proxy_buffering off;", "proxy_request_buffering off;", "proxy_connect_timeout 2s;"] + [
+    return ["proxy_http_version 1.1;", "proxy_max_temp_file_size 0;", "proxy_request_buffering off;", "proxy_connect_timeout 2s;"] + [
         f"proxy_set_header {name} {value};" for name, value in headers.items()
     ]
 
@@ -278,6 +278,8 @@ def _proxy(route: Route, number: int) -> list[str]:
         name = urlsplit(f"//{route.upstreams[0]}").hostname
         lines += ["proxy_ssl_server_name on;", f"proxy_ssl_name {name};", "proxy_ssl_verify on;", "proxy_ssl_verify_depth 5;"]
         lines += ["proxy_ssl_trusted_certificate /etc/ssl/certs/ca-certificates.crt;"]
+    # An answer that is held until it is whole, or fills 4 KiB, is one write of HTTP/2 instead of two. The switch says which must not be (X-Accel-Buffering).
+    lines += ["proxy_buffering off;"] if route.kind != "app" else []
     lines += [f"client_max_body_size {route.max_body};"] if route.max_body else []
     if route.request_id:
         # A header that is set here takes the place of all that are set further out.

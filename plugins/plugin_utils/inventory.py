@@ -15,9 +15,10 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.template import Templar
 
-from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Problem, Report, element, example_at, is_secret, leaves
+from ansible_collections.longshore.stack.plugins.module_utils._inventory import MISSING, Host, Path, Problem, Report, element, example_at, is_secret
 from ansible_collections.longshore.stack.plugins.module_utils._inventory_types import concerns
 from ansible_collections.longshore.stack.plugins.module_utils._specs import Role, load_roles
+from ansible_collections.longshore.stack.plugins.plugin_utils.resolved import WORD, Resolved
 
 try:
     from ansible._internal._datatag._tags import Origin
@@ -26,9 +27,6 @@ except ImportError:  # not part of Ansible's public interface; without it errors
 
 ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 UNDEFINED = re.compile(r"'[^']*' is undefined|has no attribute '[^']*'|has no element \S+")
-# A template with one of these may read variables that it does not name.
-HIDDEN_READERS = frozenset({"lookup", "query", "q", "vars", "hostvars", "include", "import"})
-WORD = re.compile(r"[A-Za-z_]\w*")
 PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -91,37 +89,6 @@ class InventoryReader:
                 # unsafe says that the caller changes nothing in it, which saves a deep copy
                 found.update(self._loader.load_from_file(path, cache="all", unsafe=True, trusted_as_template=True) or {})
         return found
-
-
-class Resolved:
-    """Values that other hosts have resolved from the very same variables: most of the time goes into compiling templates."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, list[tuple[dict[str, Any], Any]]] = {}
-
-    def value(self, key: str, variables: Mapping[str, Any], resolve: Callable[[], Any]) -> Any:
-        for used, result in self._known.get(key, []):
-            if all(_same(raw, variables.get(name, MISSING)) for name, raw in used.items()):
-                return result
-        used = {}
-        cacheable = _collect(key, variables, used)
-        result = resolve()
-        if cacheable:
-            self._known.setdefault(key, []).append((used, result))
-        return result
-
-
-def _collect(name: str, variables: Mapping[str, Any], used: dict[str, Any]) -> bool:
-    """Gather the variables behind a variable into `used`; false when there may be more that the text does not show."""
-    used[name] = variables.get(name, MISSING)
-    words = {word for _path, leaf in leaves((), used[name]) if isinstance(leaf, str) and "{" in leaf for word in WORD.findall(leaf)}
-    if words & HIDDEN_READERS:
-        return False
-    return all(_collect(word, variables, used) for word in words & variables.keys() if word not in used)
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (isinstance(one, (str, int, float)) and type(one) is type(other) and one == other)
 
 
 def _resolve(path: Path, value: Any, templar: Templar, roles: dict[str, Role], host: str, report: Report) -> Any:

@@ -8,7 +8,10 @@ from functools import cache
 from typing import Any
 
 from ansible_collections.longshore.stack.plugins.module_utils._wiring import View
+from ansible_collections.longshore.stack.plugins.plugin_utils.resolved import Resolved
 
+# Of this process, which is a worker of Ansible's: a task has three to six lookups, and each asks for stack_apps.
+RESOLVED = Resolved()
 # Stands for a variable that the host does not have.
 ABSENT = object()
 
@@ -22,7 +25,7 @@ def view_of(variables: dict[str, Any], template) -> View:
     @cache
     def read(host: str, name: str) -> Any:
         if host == me and name in variables:
-            return template(variables[name])
+            return RESOLVED.value(name, variables, lambda: template(variables[name]))
         if host in hostvars and name in hostvars[host]:
             return hostvars[host][name]
         return ABSENT

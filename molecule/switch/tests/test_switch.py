@@ -25,7 +25,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if "DIES" in os.environ and self.path == "/work":
             return
         self.send_response(200)
-        self.send_header("Content-Length", "0")
+        if self.path != "/stream":
+            self.send_header("Content-Length", "0")
         self.end_headers()
     do_POST = do_GET
 http.server.HTTPServer(("", 8000), Answer).serve_forever()
@@ -98,6 +99,23 @@ def test_what_the_socket_was_told_and_kept_outlives_a_restart(host, ask, until_i
     host.check_output("echo %s > " + STATE, ask("show servers state"))
     host.check_output(f"docker restart {SWITCH}")
     assert until_it_serves(20001)[-1] == "200"
+
+
+def test_before_nginx_it_says_which_answer_must_not_be_held_back(host, converge, until_it_serves):
+    address = host.check_output("docker inspect -f '{{.NetworkSettings.Networks.molecule_edge.IPAddress}}' " + SWITCH)
+
+    def of(path):
+        return host.check_output(f"curl -s -m 5 -o /dev/null -D - http://{address}:20001{path}").lower()
+
+    try:
+        assert converge("-e", "stack_proxy=nginx").rc == 0
+        assert until_it_serves(20001)[-1] == "200"
+        assert "x-accel-buffering: no" in of("/stream")
+        assert "x-accel-buffering" not in of("/whole")
+    finally:
+        assert converge().rc == 0
+    assert until_it_serves(20001)[-1] == "200"
+    assert "x-accel-buffering" not in of("/stream"), "no other proxy has use for it"
 
 
 def test_a_container_that_dies_before_it_answers_costs_no_reader_and_nothing_is_sent_twice(host, ask):

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.longshore.stack.plugins.module_utils import _files
 from ansible_collections.longshore.stack.plugins.module_utils._engine import Engine, Result
+from ansible_collections.longshore.stack.plugins.plugin_utils import view
+from ansible_collections.longshore.stack.plugins.plugin_utils.resolved import Resolved
 
 COLLECTION = Path(__file__).parents[3]
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -246,6 +248,12 @@ class FakeDocker:
             there = [container for container in self.containers.values() if (container["project"], container["service"]) == (project, name)]
             for _missing in range(wanted[name] - len(there)):
                 self.add(project, name, self.images[service["image"]], labels=service["labels"], policy=service["restart"], ref=service["image"])
+
+
+@pytest.fixture(autouse=True)
+def _one_task(monkeypatch):
+    """Each test is a process of Ansible's of its own, as far as resolved variables go."""
+    monkeypatch.setattr(view, "RESOLVED", Resolved())
 
 
 @pytest.fixture

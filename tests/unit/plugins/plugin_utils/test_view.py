@@ -20,7 +20,13 @@ def test_a_variable_that_is_asked_for_again_is_not_templated_again():
     asked = []
     view = view_of(VARIABLES, lambda value: asked.append(value) or value)
     assert [view.own("own"), view.own("own"), view.own("x", 1), view.own("x", 2)] == ["mine", "mine", 1, 2]
+    assert view_of(VARIABLES, asked.append).own("own") == "mine", "nor for the next lookup of the task"
     assert asked == ["mine"]
+
+
+def test_another_item_of_a_loop_is_another_value():
+    given = {"inventory_hostname": "box", "own": "{{ item }}"}
+    assert [view_of({**given, "item": item}, lambda _value, item=item: item).own("own") for item in ("a", "b", "a")] == ["a", "b", "a"]
 
 
 def test_a_variable_of_another_host_is_the_one_of_the_inventory():
