@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from journey_storm import every_task_is_done, no_request_has_failed, storm_over, there_was_one_beat, what_was_open_has_ended_properly
+from journey_storm import every_task_is_done, no_request_has_failed, storm_over, the_load_was_there, there_was_one_beat, what_was_open_has_ended_properly
 from journey_support import some, until
 
 # Hosts of the proxy, and of the application.
@@ -21,3 +21,4 @@ def test_no_request_task_or_tick_is_lost_while_releases_come_and_go(layout):
     what_was_open_has_ended_properly(storm)
     every_task_is_done(layout, storm)
     there_was_one_beat(layout, storm)
+    the_load_was_there(storm)

@@ -14,7 +14,17 @@ import pytest
 from journey_faults import ENDS, FAULTS, Cut, End, Fault, Pause, begins, schema_back, stages
 from journey_fleet import APP, PROCESSES, Fleet, Lookout, footprint
 from journey_images import LAYER_KILOBYTES, new_version
-from journey_storm import DEPLOYS, OPEN, Storm, every_task_is_done, no_request_has_failed, storm_over, there_was_one_beat, what_was_open_has_ended_properly
+from journey_storm import (
+    DEPLOYS,
+    OPEN,
+    Storm,
+    every_task_is_done,
+    no_request_has_failed,
+    storm_over,
+    the_load_was_there,
+    there_was_one_beat,
+    what_was_open_has_ended_properly,
+)
 from journey_support import SEED, SOAK, Host, Run, figure, some, until
 from load import LEAST
 
@@ -75,6 +85,10 @@ def storm(fleet) -> Storm:
 
 def test_no_request_fails_while_releases_come_and_go(storm):
     no_request_has_failed(storm)
+
+
+def test_the_load_was_there_for_the_whole_time(storm):
+    the_load_was_there(storm)
 
 
 def test_streams_and_sockets_end_properly_at_the_end_of_a_drain(storm):
