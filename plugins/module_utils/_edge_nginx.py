@@ -174,9 +174,9 @@ def _limit(number: int, limit: RateLimit | None) -> list[str]:
 def _servers(edge: Edge) -> list[str]:
     secure, numbers = edge.tls != "off", {id(route): number for number, route in _numbered(edge)}
     lines = _block("server", ["listen 127.0.0.1:8404;", "access_log off;", "return 200;"])
-    lines += _block("server", [f"listen {edge.http_port} default_server;", 'server_name "";', "return 404;"])
+    lines += _block("server", [*_listen(edge, edge.http_port, "default_server"), 'server_name "";', "return 404;"])
     if secure:
-        lines += _block("server", [f"listen {edge.https_port} ssl default_server;", 'server_name "";', "ssl_reject_handshake on;", "return 421;"])
+        lines += _block("server", [*_listen(edge, edge.https_port, "ssl default_server"), 'server_name "";', "ssl_reject_handshake on;", "return 421;"])
         lines += [
             "ssl_protocols TLSv1.2 TLSv1.3;",
             f"ssl_ciphers {CIPHERS};",
@@ -190,17 +190,22 @@ def _servers(edge: Edge) -> list[str]:
         if not any(route.path == "/" for route in routes):
             site += _block("location /", ["return 404;"])
         if not secure:
-            lines += _block("server", [f"listen {edge.http_port};", f"server_name {host};", *site])
+            lines += _block("server", [*_listen(edge, edge.http_port), f"server_name {host};", *site])
             continue
         port = "" if edge.https_port == 443 else f":{edge.https_port}"
         moved = f"return 308 https://{host}{port}$request_uri;"
         plain = [*_challenges(edge), *_block("location /", [moved])] if _asked(edge) else [moved]
-        lines += _block("server", [f"listen {edge.http_port};", f"server_name {host};", *plain])
+        lines += _block("server", [*_listen(edge, edge.http_port), f"server_name {host};", *plain])
         certificate = _certificate(edge, host)
         # The name of the connection is that of the request, or the request is for somebody else.
         strict = _block(f"if ($ssl_server_name != {host})", ["return 421;"])
-        lines += _block("server", [f"listen {edge.https_port} ssl;", "http2 on;", f"server_name {host};", *certificate, *strict, *site])
+        lines += _block("server", [*_listen(edge, edge.https_port, "ssl"), "http2 on;", f"server_name {host};", *certificate, *strict, *site])
     return lines
+
+
+def _listen(edge: Edge, port: int, *words: str) -> list[str]:
+    """By itself a port is one of IPv4 alone."""
+    return [f"{' '.join(['listen', at, *words])};" for at in (str(port), *([f"[::]:{port}"] if edge.ipv6 else []))]
 
 
 def _certificate(edge: Edge, host: str) -> list[str]:

@@ -171,6 +171,7 @@ class Edge:
     maintenance_allow: tuple[str, ...] = ()
     maintenance_seconds: int = 300
     http3: bool = False
+    ipv6: bool = False
 
     @property
     def sites(self) -> dict[str, list[Route]]:
@@ -202,6 +203,7 @@ def edge(view: View, hashed: Callable[[str, str], str], certificates: Sequence[S
         maintenance_allow=tuple(view.own("stack_maintenance_allow") or ()),
         maintenance_seconds=int(view.own("stack_maintenance_seconds", 300)),
         http3=_wiring.http3(view),
+        ipv6=bool(view.own("stack_edge_ipv6", False)),
     )
 
 

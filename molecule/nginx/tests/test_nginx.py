@@ -4,6 +4,7 @@
 # pylint: disable=wildcard-import,unused-wildcard-import  # the suite of all proxies is one file
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def test_over_ipv6_a_visitor_keeps_his_own_address(host, edge, converge, name):
     assert converge(stack_edge_ipv6=True).rc == 0
     host.check_output("docker network connect molecule_edge switch")
     visitor = replace(edge, address=host.ansible.get_variables()["host_ipv6"])
+    deadline = time.monotonic() + 10
+    while visitor.ask("/hello").status == 502 and time.monotonic() < deadline:
+        time.sleep(0.2)
     with visitor.connect() as connection:
         own = connection.getsockname()[0]
     assert ":" in own

@@ -37,6 +37,13 @@ def test_names_without_a_route_get_no_answer_of_a_site():
     assert 'listen 443 ssl default_server; server_name ""; ssl_reject_handshake on; return 421;' in found
 
 
+def test_it_listens_where_the_network_has_ipv6():
+    assert "[::]" not in flat()
+    found = flat(ipv6=True)
+    for port, words in (("80", " default_server"), ("443", " ssl default_server"), ("80", ""), ("443", " ssl")):
+        assert f"listen {port}{words}; listen [::]:{port}{words};" in found
+
+
 @pytest.mark.parametrize(("path", "place"), [("/", '"^(?:/|$)"'), ("/api", '"^/api(?:/|$)"'), ("/a.b", '"^/a\\.b(?:/|$)"')])
 def test_a_path_means_itself_and_what_is_below_it(path, place):
     found = flat(Route("a.test", path, app="shop", upstreams=("switch:1",)))
