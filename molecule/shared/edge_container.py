@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from edge_client import Edge
@@ -167,3 +168,25 @@ class Gaps:
                 self.failed += 1
                 self.longest = max(self.longest, time.monotonic() - answered)
             time.sleep(0.05)
+
+
+def test_over_ipv6_a_visitor_keeps_his_own_address(host, edge, converge, name, role):
+    refused = converge(stack_edge_ipv6=True)
+    assert refused.rc != 0 and "the network molecule_edge has no IPv6, and stack_edge_ipv6 wants it" in refused.output
+    assert edge.ask("/hello").text == "web /hello"
+    host.check_output(f"docker compose -p molecule-{role} down && docker network disconnect molecule_edge switch && docker network rm molecule_edge")
+    assert converge(stack_edge_ipv6=True).rc == 0
+    host.check_output("docker network connect molecule_edge switch")
+    visitor = replace(edge, address=host.ansible.get_variables()["host_ipv6"])
+    deadline = time.monotonic() + 10
+    while visitor.ask("/hello").status == 502 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    with visitor.connect() as connection:
+        own = connection.getsockname()[0]
+    assert ":" in own
+    assert visitor.ask("/headers").json["headers"]["x-real-ip"] == own
+    assert visitor.ask("/open/a", "guarded.shop.test").status == 200
+    assert visitor.ask("/closed/a", "guarded.shop.test").status == 403
+    assert edge.ask("/hello").text == "web /hello", "and over IPv4 as before"
+    assert converge(stack_edge_ipv6=True).changed(name) == 0
+    assert converge().rc == 0

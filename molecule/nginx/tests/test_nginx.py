@@ -4,8 +4,6 @@
 # pylint: disable=wildcard-import,unused-wildcard-import  # the suite of all proxies is one file
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,25 +48,3 @@ def test_a_limit_is_taken_over_without_a_new_container(edge, converge, service, 
     assert [edge.ask("/", "limited.shop.test").status for _request in range(5)] == [200, 200, 200, 429, 429]
     assert converge().changed(name) == 1
     assert service("nginx").inspect("{{.Id}} {{.State.StartedAt}}") == before
-
-
-def test_over_ipv6_a_visitor_keeps_his_own_address(host, edge, converge, name):
-    """The last one: it makes the network of the edge anew."""
-    refused = converge(stack_edge_ipv6=True)
-    assert refused.rc != 0 and "the network molecule_edge has no IPv6, and stack_edge_ipv6 wants it" in refused.output
-    assert edge.ask("/hello").text == "web /hello"
-    host.check_output("docker compose -p molecule-nginx down && docker network disconnect molecule_edge switch && docker network rm molecule_edge")
-    assert converge(stack_edge_ipv6=True).rc == 0
-    host.check_output("docker network connect molecule_edge switch")
-    visitor = replace(edge, address=host.ansible.get_variables()["host_ipv6"])
-    deadline = time.monotonic() + 10
-    while visitor.ask("/hello").status == 502 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    with visitor.connect() as connection:
-        own = connection.getsockname()[0]
-    assert ":" in own
-    assert visitor.ask("/headers").json["headers"]["x-real-ip"] == own
-    assert visitor.ask("/open/a", "guarded.shop.test").status == 200
-    assert visitor.ask("/closed/a", "guarded.shop.test").status == 403
-    assert edge.ask("/hello").text == "web /hello", "and over IPv4 as before"
-    assert converge(stack_edge_ipv6=True).changed(name) == 0
