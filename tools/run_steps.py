@@ -83,7 +83,7 @@ def steps() -> list[Step]:
         Step("docs:collection", "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self ."),
         Step("docs:changelog", "antsibull-changelog lint"),
         Step("docs:roles", "tools/role_docs --check"),
-        Step("edge", "python -m pytest tests/edge", 15),
+        Step("edge", "python -m pytest tests/edge --durations=12", 30, fast=False),  # beside the images, which nothing else can do without
         Step("unit", "python -m pytest tests/unit", asked=True),  # the same tests as `units`, for a developer's quick look
         *core_steps("units", 15, True),
         *core_steps("packaging", 15, True),

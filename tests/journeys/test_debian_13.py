@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import journey_facts as facts
 import pytest
-from journey_support import PATIENCE, ROOT, Stack, figure, play, until
+from journey_support import PATIENCE, ROOT, Stack, command, figure, play, until
 
 # Of this run alone: a host that was kept has those of earlier runs in its journal.
 CANARY = f"canary{secrets.token_hex(4)}"
@@ -101,6 +101,34 @@ def test_a_file_comes_back_byte_by_byte(live):
 
 def test_beat_ticks_exactly_once_per_period(live):
     facts.beat_ticks_once_per_period(live)
+
+
+def test_a_console_and_s3_are_behind_the_edge_where_the_inventory_says_so(live):
+    made = json.loads(live.host.sh("cat /etc/longshore/secrets/prod/made.json"))
+    queues, store = live.web("queues"), live.web("store")
+    assert queues.get("/").status == 0, "no certificate is there for a name without a route"
+
+    def asked(site, user: str, path: str, *more: str) -> str:
+        words = ["--cacert", site.authority, "--resolve", f"{site.name}:443:{site.address}", "--user", f"{user}:{made[f'{more[0]}_{user}']}", *more[1:]]
+        return command("curl", "-sS", "-m", "30", *words, f"https://{site.name}{path}").stdout
+
+    with live.changed():
+        console = {"host": queues.name, "service": "rabbitmq", "allow": ["0.0.0.0/0"]}
+        live.values["stack_routes"] = [console, {"host": store.name, "service": "s3"}]
+        live.play("routes to services").succeeded()
+        assert b"RabbitMQ Management" in queues.get("/").body
+        assert queues.get("/api/overview").status == 401
+        assert json.loads(asked(queues, "admin", "/api/overview", "rabbitmq"))["product_name"] == "RabbitMQ"
+        # Signed for the host name that the client knows; the edge must not give S3 another one.
+        signed = ("s3", "--aws-sigv4", "aws:amz:us-east-1:s3")
+        assert asked(store, "example", "/example/through-the-edge", *signed, "-X", "PUT", "-d", "seven") == ""
+        assert asked(store, "example", "/example/through-the-edge", *signed) == "seven"
+        assert store.get("/example/through-the-edge").status == 403
+        console["allow"] = ["203.0.113.0/24"]
+        live.play("the console for others alone").succeeded()
+        assert queues.get("/").status == 403
+    live.play("no route to a service").succeeded()
+    assert queues.get("/").status == 0
 
 
 @contextlib.contextmanager
