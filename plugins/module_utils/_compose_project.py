@@ -76,6 +76,8 @@ class Spec:
     wait_timeout: float = 120.0
     # Of a release, whose processes may all be another host's.
     may_be_empty: bool = False
+    # No container is made anew that is there, whatever Compose thinks of it.
+    as_they_are: bool = False
 
     def is_chosen(self, service: str) -> bool:
         return not self.services or service in self.services
@@ -312,7 +314,8 @@ class Project:
             raise ProjectError(f"{self.spec.project}: the image {missing[0]} is not on this host; run the module longshore.stack.image first")
         self._have_networks()
         self._try_out(state)
-        result = self.compose("up", "--detach", "--remove-orphans", "--no-build", "--pull", "never", *self.spec.services)
+        anew = ["--no-recreate"] if self.spec.as_they_are else []
+        result = self.compose("up", "--detach", "--remove-orphans", *anew, "--no-build", "--pull", "never", *self.spec.services)
         if not result.ok:
             raise ProjectError(f"docker compose up of {self.spec.project} failed: {result.reason()}\n{self._logs(self._observe())}")
 

@@ -46,7 +46,7 @@ def record_of(folder: str) -> dict[str, Any]:
 class App:
     """What a stage must know of the application. backends: by web process, its name at the switch and its port. run: the one that has the lease.
 
-    alone_elsewhere: the release has its place for what must not run twice on another host, where it may run already.
+    elsewhere: what must not run twice and has its place on another host in this release, where it may run already.
     """
 
     stack: str
@@ -63,7 +63,7 @@ class App:
     static_path: str = ""
     root: str = ""
     run: str = ""
-    alone_elsewhere: bool = False
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,12 @@ class Members:
             return ""
 
     def upstreams(self, there: Iterable[Member], release: str) -> dict[str, list[Upstream]]:
-        """By backend, the containers of a release that take requests."""
+        """By backend, the containers of a release that take requests, at the port that they have in that release."""
+        given = {} if release == self.app.release else record_of(os.path.join(self.app.path, "releases", release)).get("backends", {})
+        ports = {process: given.get(process, backend)["port"] for process, backend in self.app.backends.items()}
         running = [member for member in there if member.release == release and member.state == "running"]
         return {
-            backend["name"]: [Upstream(one.id[:12], one.address, backend["port"]) for one in running if one.process == process]
+            backend["name"]: [Upstream(one.id[:12], one.address, ports[process]) for one in running if one.process == process]
             for process, backend in self.app.backends.items()
         }
 

@@ -45,7 +45,10 @@ def release_of(view: View, app: Mapping[str, Any], image: Mapping[str, str], sec
     nameless = [harden(service) for service in _services(app, "", {**given, "env": {}}, _Places(view, app, "")).values()]
     everywhere = app_environment(view, app, secrets, everywhere=True)
     first = view.hosts("app")[:1] if any(process.get("singleton") for process in app.get("processes") or []) else []
-    digest = hashlib.sha256(json.dumps([identity, everywhere, nameless, first], sort_keys=True, default=str).encode()).hexdigest()[:8]
+    # Elsewhere it is part of the health check.
+    ports = {one["name"]: one["port"] for one in app.get("processes") or [] if one.get("port") and not _asked_at_port(one)}
+    made_of = [identity, everywhere, nameless, first, *([ports] if ports else [])]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:8]
     release = f"{_slug(str(app.get('version') or 'dev'))[:LONGEST_SLUG]}-{digest if identity else NOT_KNOWN}"
     name = f"longshore/{view.own('stack_name')}-{app['name']}:{release}"
     given["env"]["APP_RELEASE"] = release
@@ -281,12 +284,17 @@ def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
     return {**bind, "read_only": True} if mount.get("read_only", True) else bind
 
 
+def _asked_at_port(process: Mapping[str, Any]) -> bool:
+    health = process.get("health") or {}
+    return bool(health.get("path") and process.get("port") and not health.get("command"))
+
+
 def _health(process: Mapping[str, Any]) -> dict[str, Any]:
     health = process.get("health") or {}
     timeout = float(health.get("timeout", 3))
     if health.get("command"):
         test = ["CMD", *health["command"]]
-    elif health.get("path") and process.get("port"):
+    elif _asked_at_port(process):
         # As a visitor would: some applications answer to their own names only.
         header = f"Host: {host_of(process) or '127.0.0.1'}"
         words = {"header": header, "url": f"http://127.0.0.1:{process['port']}{health['path']}", "path": health["path"], "port": str(process["port"])}

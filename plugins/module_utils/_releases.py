@@ -25,6 +25,8 @@ WAS_LIVE = ".was-live"
 LIVE_POLICY = "unless-stopped"
 # Seconds that whoever started a command has, after its end, to take what it said.
 HEARD_SECONDS = 60.0
+# Seconds in which nobody may answer the switch: one that was started again looks for addresses first.
+DOWN_SECONDS = 3.0
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Releases(Members):
             led = False
         if led:
             self.part([member for member in self.observe() if self._leftover(member)])
-        if live not in ("", self.app.release) and not self.app.alone_elsewhere:
+        if live not in ("", self.app.release):
             with contextlib.suppress(SwitchError, EngineError, ReleaseError):
                 self._start_singletons(live)
 
@@ -152,6 +154,7 @@ class Releases(Members):
             raise ReleaseError(f"after the switch {self._condition(ill[0])}\n{self.logs(ill[:1])}")
         if self.switch and self.app.backends and (lost := self.switch.not_led_to(self._backends(), {member.id[:12] for member in mine})):
             raise ReleaseError(f"the switch leads requests for {', '.join(lost)} elsewhere, perhaps because it was started again meanwhile")
+        self._answers(mine)
         now = self.counted(mine)
         # Counters that have become smaller begin anew.
         seen = before if before and before["total"] <= now["total"] else now
@@ -159,6 +162,18 @@ class Releases(Members):
         if asked >= 20 and broken * 100 > most * asked:
             raise ReleaseError(f"after the switch {broken} of {asked} requests failed; allowed are {most:g} %")
         return dict(seen)
+
+    def _answers(self, mine: Sequence[Member]) -> None:
+        """Fails when the switch finds for some seconds that nobody answers it. The engine sees that later, and ends nobody for it."""
+        if not self.switch or not self.app.backends or self.check:
+            return
+        end = self.clock() + DOWN_SECONDS
+        while down := self.switch.down(self._backends(), {member.id[:12] for member in mine}):
+            if self.clock() > end:
+                silent = [member for member in mine if self.app.backends.get(member.process, {}).get("name") in down]
+                names = ", ".join(member.name for member in silent)
+                raise ReleaseError(f"after the switch {names} does not answer any more, on its health path or at all\n{self.logs(silent[:1])}")
+            self.sleep(0.25)
 
     def _part_twins(self, there: Sequence[Member]) -> None:
         """An engine that starts again brings back what has stopped for this release, beside what has taken over from it."""
@@ -190,6 +205,7 @@ class Releases(Members):
         wanted = self._all_running(there, self.app.release)
         if self.switch and wanted and not self.switch.leads(wanted):
             self.turn()
+        self._answers([member for member in there if member.release == self.app.release])
 
     def go_live(self) -> None:
         """The commit on this host. In an order in which a reboot at any moment leaves a release that serves, and no singleton twice."""
@@ -231,18 +247,23 @@ class Releases(Members):
         try:
             if live and not self._bring_back(live) and self._has_requests(self.app.release):
                 raise ReleaseError(f"{live} does not run any more, so {self.app.release} is left serving; the next run settles it")
-            self.part([member for member in self.observe() if member.release == self.app.release])
+            # Also what a run has left that died before it: its directory goes below.
+            self.part([member for member in self.observe() if member.release == self.app.release or (live and self._leftover(member))])
         except (SwitchError, EngineError):
             # Whatever the switch does or does not, there is one scheduler, and it is the live release's.
             mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
             self._do("stop", [member for member in mine if member.running])
-            if not self.app.alone_elsewhere:
-                with contextlib.suppress(SwitchError, ReleaseError):
-                    self._start_singletons(live)
+            with contextlib.suppress(SwitchError, ReleaseError):
+                self._start_singletons(live)
             raise
-        if live and not self.app.alone_elsewhere:
+        if live:
             self._start_singletons(live)
-        self._drop([name for name in self.never_live() if name != self.app.release])
+
+    def drop_unborn(self) -> None:
+        """What is left of other releases that never were live and have no containers."""
+        live, there = self.marked(), {member.release for member in self.observe()}
+        if live != self.app.release:
+            self._drop([name for name in self.never_live() if name != self.app.release and name not in there])
 
     def stand_by(self) -> None:
         """The release is live elsewhere already, and is not taken back; here it is not, and until the next run goes on whatever is well serves."""
@@ -252,8 +273,8 @@ class Releases(Members):
         try:
             self._bring_back(live, spare=all(member.well for member in self.observe() if member.release == self.app.release))
         finally:
-            mine = [member for member in self.observe() if member.release == self.app.release and member.process in self.app.singletons]
-            if not self.app.alone_elsewhere and not (mine and all(member.well for member in mine)):
+            mine = [member for member in self.observe() if member.release == self.app.release and member.process in self._here()]
+            if self._here() and not (mine and all(member.well for member in mine)):
                 self._do("stop", [member for member in mine if member.running])
                 self._start_singletons(live)
 
@@ -319,6 +340,7 @@ class Releases(Members):
     def _lead(self, live: str, alone: bool) -> bool:
         """Requests go to the live release's processes that must not run twice, or to the others; False where one of them is down."""
         chosen = {backend["name"]: process for process, backend in self.app.backends.items() if (process in self.app.singletons) == alone}
+        chosen = {name: process for name, process in chosen.items() if process not in self.app.elsewhere}
         if not self.switch or not chosen or self.check:
             return True
         there = self.observe()
@@ -339,15 +361,19 @@ class Releases(Members):
         return all(upstreams.values()) and (self.switch.serves(upstreams) if well else self.switch.leads(upstreams))
 
     def _start_singletons(self, live: str) -> None:
-        """Those of the live release, unless another release runs them."""
-        there = [member for member in self.observe() if member.process in self.app.singletons]
+        """Those of the live release that have their place here, unless another release runs them."""
+        there = [member for member in self.observe() if member.process in self._here()]
         if any(member.running and member.release != live for member in there):
             return
         made = self._make_again(live, {member.process for member in there if member.release == live})
-        mine = [member for member in (self.observe() if made else there) if member.release == live and member.process in self.app.singletons]
+        mine = [member for member in (self.observe() if made else there) if member.release == live and member.process in self._here()]
         self._start(mine, made)
         self._policy([member for member in mine if member.policy != LIVE_POLICY], LIVE_POLICY)
         self._lead(live, alone=True)
+
+    def _here(self) -> set[str]:
+        """What must not run twice, without that which the release has on another host."""
+        return set(self.app.singletons) - self.app.elsewhere
 
     def _make_again(self, live: str, there: Collection[str]) -> list[str]:
         """Singletons of the live release that have no container on this host have one again, as its directory has them; answers their names.
@@ -357,7 +383,7 @@ class Releases(Members):
         folder = os.path.join(self.app.path, "releases", live)
         record = record_of(folder)
         services = record.get("definition", {}).get("services", {})
-        gone = [name for name in record.get("singletons", ()) if name not in there and name in services and replicas(services[name])]
+        gone = [name for name in record.get("singletons", ()) if name in self._here() and name not in there and name in services and replicas(services[name])]
         if not gone or self.check:
             return []
         base = ["compose", "--project-directory", folder, "-f", os.path.join(folder, COMPOSE_FILE), "-p", record["project"]]

@@ -126,7 +126,8 @@ class Call:
             static_path=spec.get("static_root", ""),
             root=spec.get("root", ""),
             run=self.params.get("lease", {}).get("run", ""),
-            alone_elsewhere=bool(spec.get("alone") and not spec.get("singletons")) and not (self.state == "taken_back" and self.params["part"] == "rest"),
+            # Once it has stopped there, it has its place here again.
+            elsewhere=frozenset() if self.state == "taken_back" and self.params["part"] == "rest" else frozenset(_alone(spec)) - {*spec.get("singletons", ())},
         )
         switch = switch_of(spec["switch"], self.clock, self.sleep) if spec.get("switch") and app.backends else None
         return Releases(self.engine, app, switch, self.check, self.clock, self.sleep)
@@ -149,6 +150,7 @@ class Call:
                 directories=tuple(spec.get("directories", ())),
                 labels=spec["labels"],
                 services=services,
+                as_they_are=state == "present" and spec["release"] == self.releases.marked(),
                 wait_timeout=self.params["wait_timeout"],
                 may_be_empty=True,
             ),
@@ -191,7 +193,7 @@ class Call:
         try:
             self._project("prepared").run(0, self.began)
             self._name_image()
-        except (ProjectError, EngineError):
+        except (ProjectError, EngineError, OSError):
             self.leases.end(run)
             raise
 
@@ -316,11 +318,13 @@ class Call:
                 self._probe()
                 self.releases.turn()
                 self.releases.go_live()
-        except (ReleaseError, SwitchError, ProjectError, EngineError):
+        except (ReleaseError, SwitchError, ProjectError, EngineError, OSError):
             self.definition = before
-            # What was started beside goes; what this cannot do is left to the next run.
-            with contextlib.suppress(ReleaseError, SwitchError, ProjectError, EngineError):
-                self.releases.part(self.releases.surplus(_scale.numbers(before)))
+            # What was started beside goes, with its requests elsewhere first; what this cannot do is left to the next run.
+            with contextlib.suppress(ReleaseError, SwitchError, ProjectError, EngineError, OSError):
+                leaving = self.releases.surplus(_scale.numbers(before))
+                self.releases.lead_past(leaving)
+                self.releases.part(leaving)
                 self._project("prepared").run(0, self.began)
             raise
         self._keep_scale(scale)
@@ -332,7 +336,9 @@ class Call:
 
     def taken_back(self) -> dict[str, Any]:
         self.releases.take_back()
+        # Before their directories go, which tell whose the files are.
         self._withdraw(self.releases.never_live())
+        self.releases.drop_unborn()
         return {}
 
     def stood_by(self) -> dict[str, Any]:

@@ -159,6 +159,11 @@ class Switch:
         places = self.places(backends, new=True)
         return sorted(backend for backend, group in places.items() if not any(place.open and place.name in names for place in group))
 
+    def down(self, backends: Iterable[str], names: Collection[str]) -> list[str]:
+        """The backends that lead requests to some of these containers of which none answers on the health path: their visitors get a 503."""
+        led = {backend: [place for place in group if place.open and place.name in names] for backend, group in self.places(backends, new=True).items()}
+        return sorted(backend for backend, places in led.items() if places and not any(place.ready for place in places))
+
     def turn(self, wanted: Mapping[str, Sequence[Upstream]], beside: Collection[str] = ()) -> float:
         """The new containers ready, then the others drained. Seconds from the first command to the last.
 

@@ -177,6 +177,18 @@ def crash(fleet: Fleet, line: str) -> None:
         fleet.apps["app2"].sh(f"kill -KILL {new.pid}")
 
 
+def stall(fleet: Fleet, line: str) -> None:
+    """Its container runs on, and the engine calls it healthy for another half a minute."""
+    if begins(line, "Watch the release"):
+        (new,) = [box for box in fleet.processes("app2") if box.service == "web" and box.release != fleet.live()]
+        fleet.apps["app2"].sh(f"kill -STOP $(docker top {new.id} -o pid | tail -n +2)")
+
+
+def watched_for_longer(fleet: Fleet) -> None:
+    fleet.renew()
+    fleet.app["deploy"] |= {"observe": 15}
+
+
 # The server, and whoever looks at it, are well; then it dies.
 SHORT_LIFE = """
 import socket, subprocess, sys, time
@@ -292,6 +304,7 @@ def mend(fleet: Fleet) -> None:
 FAULTS = [
     Fault("unhealthy", (r"web-1 .*unhealthy", r"last lines of prod-example-\S+-web-1"), unhealthy),
     Fault("crash in the observation time", (r"after the switch prod-example-\S+-web-1 is exited", r"last lines of"), Fleet.renew, crash, crash=True),
+    Fault("it stalls in the observation time", (r"after the switch prod-example-\S+-web-1 does not answer any more",), watched_for_longer, stall, crash=True),
     Fault("crash 20 s after it was healthy", (r"after the switch prod-example-\S+-web-1 is exited", "that was all"), short_life, crash=True),
     Fault("wrong command", (r"unrecognized arguments: --no-such-option",), wrong_command),
     Fault("missing variable", (r"configuration: missing REDIS_URL",), missing_variable),

@@ -229,10 +229,10 @@ class FakeDocker:
             return self.execute(words[1], [words[0], *words[2:]])
         else:
             assert words[0] == "up"
-            self._up(yaml.safe_load(file.read_text()), project, [] if "--no-recreate" in words else mine, words[words.index("never") + 1 :])
+            self._up(yaml.safe_load(file.read_text()), project, mine, words[words.index("never") + 1 :], "--no-recreate" in words)
         return 0, "", ""
 
-    def _up(self, whole, project, mine, chosen):
+    def _up(self, whole, project, mine, chosen, as_they_are):
         services = {name: service for name, service in whole["services"].items() if not service.get("profiles") and name in (chosen or whole["services"])}
         wanted = {name: service.get("scale", service.get("deploy", {}).get("replicas", 1)) for name, service in services.items()}
         for container in mine:
@@ -240,7 +240,7 @@ class FakeDocker:
                 continue
             service = services.get(container["service"]) if wanted.get(container["service"]) else None
             image = self.images.get(service["image"]) if service else None
-            if not service or container["labels"] != service["labels"] or container["image"] != image:
+            if not service or (not as_they_are and (container["labels"] != service["labels"] or container["image"] != image)):
                 del self.containers[container["Id"]]
             elif container["state"] == "exited":
                 container.update(state="running", started=self.now)

@@ -667,14 +667,70 @@ def test_what_must_not_run_twice_does_not_start_here_while_it_may_run_where_the_
     shop.lives("old", "web", "beat")
     shop.put("new", "web")
     shop.run("new").hand_over()
-    shop.more = {"alone_elsewhere": True}
+    shop.more = {"elsewhere": frozenset({"beat"})}
     shop.run("new").settle()
     assert "old-beat" not in shop.running()
     shop.run("new").take_back()
     assert (shop.there(), shop.running()) == (["old-beat", "old-web"], ["old-web"])
-    shop.more = {"alone_elsewhere": False}
+    shop.more = {}
     shop.run("new").take_back()
     assert shop.running() == ["old-beat", "old-web"]
+
+
+def test_what_has_its_place_elsewhere_stays_down_and_what_must_not_overlap_here_starts(shop):
+    shop.singletons = ("beat", "importer")
+    shop.lives("old", "web", "beat", "importer")
+    shop.put("new", "web")
+    shop.run("new").hand_over()
+    shop.more = {"elsewhere": frozenset({"beat"})}
+    shop.run("new").settle()
+    assert [name for name in shop.running() if name.startswith("old")] == ["old-importer", "old-web"]
+    shop.run("new").hand_over()
+    shop.run("new").take_back()
+    assert shop.running() == ["old-importer", "old-web"]
+
+
+def test_what_a_dead_run_left_running_goes_with_a_release_that_failed_before_it_started(shop):
+    shop.lives("old", "web", "beat")
+    shop.put("dead", "web", "worker")
+    shop.run("dead").turn()
+    (shop.path / "releases/dead").mkdir(parents=True)
+    run = shop.run("new")
+    run.take_back()
+    run.drop_unborn()
+    assert (shop.there(), shop.serving()) == (["old-beat", "old-web"], ["old-web"])
+    assert not (shop.path / "releases/dead").exists()
+
+
+def test_requests_go_back_to_the_port_of_the_release_that_takes_them(shop):
+    shop.lives("old", "web")
+    record = {"backends": {"web": {"name": "shop-web", "port": 8000}}}
+    (shop.path / "releases/old").mkdir(parents=True, exist_ok=True)
+    (shop.path / "releases/old/release.json").write_text(json.dumps(record))
+    shop.backends = {"web": {"name": "shop-web", "port": 9000}}
+    shop.put("new", "web")
+    shop.run("new").turn()
+    there = shop.run("new").observe()
+    assert {release: shop.run("new").upstreams(there, release)["shop-web"][0].port for release in ("old", "new")} == {"old": 8000, "new": 9000}
+    shop.run("new").fall_back()
+    assert shop.serving() == ["old-web"]
+    assert {place["port"] for place in shop.haproxy.places.values() if place["name"] == "old-web"} == {8000}
+
+
+def test_a_release_that_answers_nobody_is_ill_long_before_its_engine_says_so(shop):
+    shop.lives("old", "web")
+    shop.put("new", "web")
+    run = shop.run("new")
+    run.turn()
+    shop.haproxy.ill.add("new-web")
+    for look in (lambda: run.watch({}, 5), run.confirm):
+        before = shop.docker.now
+        with pytest.raises(ReleaseError, match="after the switch new-web does not answer any more"):
+            look()
+        assert 3 <= shop.docker.now - before < 4, "a switch that was started again has the time to find it"
+    shop.haproxy.ill.clear()
+    run.watch({}, 5)
+    run.confirm()
 
 
 def test_a_failed_first_deploy_leaves_nothing(shop):
@@ -831,7 +887,7 @@ def test_a_release_that_is_ill_when_it_should_go_live_loses_its_requests(shop, i
 
 def test_a_scheduler_does_not_start_where_its_place_is_no_more(shop):
     half_way(shop, "web")
-    shop.more = {"alone_elsewhere": True}
+    shop.more = {"elsewhere": frozenset({"beat"})}
     shop.run("new").stand_by()
     assert not [name for name in shop.running() if name.endswith("beat")]
 
@@ -1000,7 +1056,9 @@ def test_of_releases_that_failed_one_after_the_other_only_the_last_is_left_to_lo
     for name in ("bad1", "bad2", "bad3"):
         shelf(name, was_live=False)
         shop.put(name, "web")
-        shop.run(name).take_back()
+        run = shop.run(name)
+        run.take_back()
+        run.drop_unborn()
         assert kept(shop) == sorted(["r1", name])
     assert (shop.serving(), shop.running()) == (["r1-web"], ["r1-web"])
 

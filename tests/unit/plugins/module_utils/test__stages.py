@@ -958,6 +958,7 @@ def test_more_containers_start_beside_those_that_serve_and_get_their_share(site)
     answer = scale(web=3)[-1]
     assert (answer["changed"], answer["numbers"], answer["before"]) == (True, {"web": 3, "beat": 1}, {"web": None})
     assert len(webs(site)) == 3 and first in webs(site)
+    assert site.docker.said("compose", "up", "--no-recreate", "web"), "what serves stays, whatever an upgraded Compose thinks of it"
     assert site.haproxy.serving("shop-web") == webs(site)
     assert {container["policy"] for container in site.docker.containers.values()} == {"unless-stopped"}
     again = scale(web=3)[-1]
