@@ -111,7 +111,11 @@ class Leases:
         known = self.unreturned()
         if not known or (run and known.run != run):
             return None
-        self._write(LEASE, {"number": known.number})
+        try:
+            self._write(LEASE, {"number": known.number})
+        except OSError:
+            # This needs no room on the disk. The next number is larger all the same, by the clock.
+            os.unlink(os.path.join(self.path, LEASE))
         return known
 
     def unreturned(self) -> Holder | None:

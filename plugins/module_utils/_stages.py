@@ -103,8 +103,8 @@ class Call:
         try:
             self.leases.guard(lease["run"], int(lease["number"]), self.state, renew)
         except OSError:
-            # The way back must be open on a full disk as well; that the lease ends earlier harms nobody.
-            if self.state not in ("taken_back", "stood_by"):
+            # The way back must be open on a full disk as well, and so must the end; that the lease ends earlier harms nobody.
+            if self.state not in ("taken_back", "stood_by", "recorded"):
                 raise
             self.leases.refuse_later(lease["run"], int(lease["number"]))
 
@@ -384,8 +384,10 @@ class Call:
         }
 
     def recorded(self) -> dict[str, Any]:
-        _history.append(self.path, self.params["record"])
-        self.leases.end(self.params["lease"]["run"])
+        try:
+            _history.append(self.path, self.params["record"])
+        finally:
+            self.leases.end(self.params["lease"]["run"])
         return {"changed": False, "summary": _history.summary(self.params["record"])}
 
     def noted(self) -> dict[str, Any]:

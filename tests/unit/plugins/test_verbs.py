@@ -30,11 +30,12 @@ def test_a_verb_for_one_host_works_on_whichever_is_left_by_limit(name):
 def decides(playbook):
     """Runs tasks on the application hosts one and two, with the variables of the role, and with results of theirs."""
 
-    def run(results, *tasks, arguments=(), **variables):
+    def run(results, *tasks, arguments=(), keywords=None, **variables):
         defaults = {"stack_image_source": "registry", "stack_name": "s", "__app_name": "shop", "results": results, **variables}
         files = [str(COLLECTION / "roles/app" / name / "main.yml") for name in ("defaults", "vars")]
         remember = [{"ansible.builtin.set_fact": {name: f"{{{{ results.{name}[inventory_hostname] }}}}"}} for name in results]
         play = {"hosts": "app", "gather_facts": False, "any_errors_fatal": True, "vars": defaults, "vars_files": files, "tasks": [*remember, *tasks]}
+        play |= keywords or {}
         here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory = {"all": {"children": {"app": {"hosts": dict.fromkeys(("one", "two"), here)}}}}
         return playbook(yaml.safe_dump(inventory), *arguments, play=yaml.safe_dump([play], sort_keys=False))
@@ -62,6 +63,19 @@ def test_a_part_of_the_fleet_is_refused_unless_it_is_wanted_and_then_its_first_h
     assert (status, "--limit leaves out one" in output) == (2, True), output
     status, output = decides({}, *tasks, arguments=("--limit", "two", "-e", "app_partial=true"))
     assert (status, "kept by two" in output) == (0, True), output
+    status, output = decides({}, *tasks, keywords={"serial": 1})
+    assert (status, "the serial of this play makes" in output) == (2, True), output
+
+
+def test_failures_count_from_the_first_time_that_a_host_had_requests(decides):
+    (watch,) = tasks_of("step", "Watch the release")
+    seen = watch["longshore.stack.release"]["watch"]["seen"]
+    first, second = {"total": 10, "failed": 1}, {"total": 90, "failed": 40}
+    took = [{"of": "another", "seen": second}, {"of": "r2", "seen": {}}, {"of": "r2", "seen": first}]
+    results = {"__app_took": {"one": took, "two": []}, "__app_switched": {"one": {"skipped": True}, "two": {"seen": second}}}
+    debug = {"ansible.builtin.debug": {"msg": f"{{{{ inventory_hostname }}}} from {{{{ ({seen[2:-2]}).failed }}}}"}}
+    status, output = decides(results, debug, __app_release={"spec": {"release": "r2"}})
+    assert status == 0 and "one from 1" in output and "two from 40" in output, output
 
 
 def prepared(**hosts):

@@ -167,6 +167,23 @@ def test_the_way_back_is_open_on_a_full_disk(site, monkeypatch, state, opens, ne
             site.call(state, second)
 
 
+def test_a_run_gives_its_lease_back_on_a_full_disk(site, monkeypatch):
+    release = site.release()
+    site.deploy(release, until="live")
+
+    def full(*_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_lease.Leases, "_write", full)
+    monkeypatch.setattr(_stages._history, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        site.call("recorded", release, record={"result": "failed"})
+    monkeypatch.undo()
+    before = site.lease["number"]
+    site.take_lease("other")
+    assert site.lease["number"] > before, "nobody has it, and the number grows"
+
+
 def test_the_host_that_keeps_the_lease_makes_it_last_and_knows_the_stage(site):
     release = site.release()
     site.deploy(release, until="switched")
